@@ -1,0 +1,364 @@
+//! What a configuration file says, in tables of fixed size.
+//!
+//! All bytes of all strings stand in one block of text; a job is a row of
+//! [`Span`]s into it. Every string in the block is followed by a NUL, so that
+//! the kernel can be handed it as it is.
+
+use core::ffi::CStr;
+use core::time::Duration;
+
+use heapless::Vec;
+
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+
+/// A stretch of a configuration's text block, its last NUL not counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span {
+    pub(super) at: u32,
+    pub(super) len: u32,
+}
+
+impl Span {
+    /// Whether there is nothing: an option that was not given.
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// One `ulimit` of a job; soft and hard limit are the same (manual, "ulimit").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ulimit {
+    /// What is limited.
+    pub resource: Resource,
+    /// The value in the units of prlimit(2); `u64::MAX` is infinity.
+    pub value: u64,
+}
+
+/// The resources that `ulimit` can limit (manual, "ulimit flags"; prlimit(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // named as in prlimit(2)
+pub enum Resource {
+    Core,
+    Data,
+    Nice,
+    Fsize,
+    Sigpending,
+    Memlock,
+    Rss,
+    Nofile,
+    Msgqueue,
+    Rtprio,
+    Stack,
+    Cpu,
+    Nproc,
+    As,
+}
+
+/// One job as the file describes it. Its strings are read through [`JobView`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobSpec {
+    pub(super) name: Span,
+    /// NUL-separated words.
+    pub(super) cmd: Span,
+    pub(super) dir: Span,
+    /// Empty: the log.
+    pub(super) out: Span,
+    /// Empty: the log.
+    pub(super) err: Span,
+    /// Empty: /dev/null.
+    pub(super) stdin: Span,
+    pub(super) user: Span,
+    /// NUL-separated `NAME=VALUE`s.
+    pub(super) env: Span,
+    /// NUL-separated paths.
+    pub(super) depends: Span,
+    /// Affinity mask, least significant byte first, without trailing zeros.
+    pub(super) cpus: Span,
+    pub(super) first_ulimit: u16,
+    pub(super) ulimits: u8,
+    pub(super) nice: i8,
+    pub(super) order: i32,
+    /// Seconds; 0 is never.
+    pub(super) bounce_every: u32,
+    pub(super) disable: bool,
+    pub(super) wait: bool,
+    pub(super) once: bool,
+    /// Where its `job` stands in the file; no part of what the job is.
+    pub(super) line: u32,
+}
+
+/// What a `report to` or `listen on` line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressUse {
+    /// Send a status datagram there (manual, "UDP control").
+    Report,
+    /// Take control datagrams there (manual, "UDP control").
+    Listen,
+}
+
+/// An address as the file gives it: `udp://HOST:PORT[@IFACE]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Address {
+    /// What it is for.
+    pub used_for: AddressUse,
+    pub(super) host: Span,
+    /// The UDP port, 1 to 65535.
+    pub port: u16,
+    pub(super) interface: Span,
+    /// The line of the file.
+    pub line: u32,
+}
+
+/// A whole configuration. Two exist, the live one and the one that the next
+/// file is parsed into; both are part of the supervisor, never on the stack.
+pub struct Config {
+    pub(super) jobs: Vec<JobSpec, MAX_JOBS>,
+    /// Positions in `jobs` sorted by name.
+    pub(super) by_name: Vec<u16, MAX_JOBS>,
+    pub(super) text: Vec<u8, TEXT_BYTES>,
+    pub(super) ulimits: Vec<Ulimit, MAX_ULIMITS>,
+    pub(super) addresses: Vec<Address, MAX_ADDRESSES>,
+}
+
+impl Config {
+    /// The configuration without jobs.
+    pub const fn new() -> Self {
+        Config {
+            jobs: Vec::new(),
+            by_name: Vec::new(),
+            text: Vec::new(),
+            ulimits: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.jobs.clear();
+        self.by_name.clear();
+        self.text.clear();
+        self.ulimits.clear();
+        self.addresses.clear();
+    }
+
+    /// How many jobs there are.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there is no job.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// The job at `position` in the order of starting: ascending `order`, then
+    /// as in the file. Panics when there is none.
+    pub fn job(&self, position: usize) -> JobView<'_> {
+        JobView { config: self, spec: &self.jobs[position] }
+    }
+
+    /// All jobs in the order of starting.
+    pub fn jobs(&self) -> impl Iterator<Item = JobView<'_>> {
+        self.jobs.iter().map(move |spec| JobView { config: self, spec })
+    }
+
+    /// The position of the job called `name`.
+    pub fn find(&self, name: &[u8]) -> Option<usize> {
+        let names = |&at: &u16| self.bytes(self.jobs[usize::from(at)].name);
+        let found = self.by_name.binary_search_by(|at| names(at).cmp(name)).ok()?;
+        Some(usize::from(self.by_name[found]))
+    }
+
+    /// The `report to` and `listen on` lines, in the order of the file.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.iter()
+    }
+
+    /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
+    pub fn host(&self, address: &Address) -> &CStr {
+        self.cstr(address.host)
+    }
+
+    /// The interface of an address, if it names one.
+    pub fn interface(&self, address: &Address) -> Option<&CStr> {
+        (!address.interface.is_empty()).then(|| self.cstr(address.interface))
+    }
+
+    pub(super) fn bytes(&self, span: Span) -> &[u8] {
+        &self.text[span.at as usize..][..span.len as usize]
+    }
+
+    /// Panics on a span that the parser did not end with a NUL.
+    fn cstr(&self, span: Span) -> &CStr {
+        let with_nul = &self.text[span.at as usize..][..span.len as usize + 1];
+        CStr::from_bytes_until_nul(with_nul).expect("strings in the text block end with a NUL")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A job together with the configuration that holds its strings.
+///
+/// Two views are equal when the jobs are the same in every field: the answer
+/// to "has it changed?" (manual, "Operator notes").
+#[derive(Clone, Copy)]
+pub struct JobView<'a> {
+    config: &'a Config,
+    spec: &'a JobSpec,
+}
+
+impl<'a> JobView<'a> {
+    /// The job's name: unique, 1 to `NAME_BYTES` bytes.
+    pub fn name(self) -> &'a [u8] {
+        self.config.bytes(self.spec.name)
+    }
+
+    /// The program (an absolute path) and its arguments.
+    pub fn argv(self) -> Strings<'a> {
+        Strings::new(self.config, self.spec.cmd)
+    }
+
+    /// The program: the first word of `cmd`.
+    pub fn program(self) -> &'a CStr {
+        self.argv().next().unwrap_or(c_empty())
+    }
+
+    /// The directory to run in.
+    pub fn dir(self) -> Option<&'a CStr> {
+        self.optional(self.spec.dir)
+    }
+
+    /// The file for stdout; none: the log.
+    pub fn out(self) -> Option<&'a CStr> {
+        self.optional(self.spec.out)
+    }
+
+    /// The file for stderr; none: the log.
+    pub fn err(self) -> Option<&'a CStr> {
+        self.optional(self.spec.err)
+    }
+
+    /// The file for stdin; none: /dev/null.
+    pub fn stdin(self) -> Option<&'a CStr> {
+        self.optional(self.spec.stdin)
+    }
+
+    /// The user to run as; none: pmtr's own.
+    pub fn user(self) -> Option<&'a CStr> {
+        self.optional(self.spec.user)
+    }
+
+    /// `NAME=VALUE` strings to add to the environment, in the order of the file.
+    pub fn env(self) -> Strings<'a> {
+        Strings::new(self.config, self.spec.env)
+    }
+
+    /// The files whose content the job depends on; a relative one starts at [`dir`](Self::dir).
+    pub fn depends(self) -> Strings<'a> {
+        Strings::new(self.config, self.spec.depends)
+    }
+
+    /// The CPU affinity as a mask, least significant byte first; empty: any.
+    pub fn cpus(self) -> &'a [u8] {
+        self.config.bytes(self.spec.cpus)
+    }
+
+    /// The resource limits to set, in the order of the file.
+    pub fn ulimits(self) -> &'a [Ulimit] {
+        let first = usize::from(self.spec.first_ulimit);
+        &self.config.ulimits[first..][..usize::from(self.spec.ulimits)]
+    }
+
+    /// The nice value, -20 to 19 (setpriority(2)).
+    pub fn nice(self) -> i8 {
+        self.spec.nice
+    }
+
+    /// Smaller ones start first.
+    pub fn order(self) -> i32 {
+        self.spec.order
+    }
+
+    /// How long after its start the job is to be restarted.
+    pub fn bounce_every(self) -> Option<Duration> {
+        (self.spec.bounce_every > 0).then(|| Duration::from_secs(u64::from(self.spec.bounce_every)))
+    }
+
+    /// Whether the job is not to be run.
+    pub fn is_disabled(self) -> bool {
+        self.spec.disable
+    }
+
+    /// Whether later jobs are to start only when this one has finished.
+    pub fn waits(self) -> bool {
+        self.spec.wait
+    }
+
+    /// Whether the job is not to be restarted.
+    pub fn is_once(self) -> bool {
+        self.spec.once
+    }
+
+    /// The line of the file where the job begins.
+    pub fn line(self) -> u32 {
+        self.spec.line
+    }
+
+    fn optional(self, span: Span) -> Option<&'a CStr> {
+        (!span.is_empty()).then(|| self.config.cstr(span))
+    }
+
+    fn numbers(self) -> (i8, i32, u32, bool, bool, bool) {
+        let s = self.spec;
+        (s.nice, s.order, s.bounce_every, s.disable, s.wait, s.once)
+    }
+
+    fn texts(self) -> [&'a [u8]; 10] {
+        let s = self.spec;
+        [s.name, s.cmd, s.dir, s.out, s.err, s.stdin, s.user, s.env, s.depends, s.cpus]
+            .map(|span| self.config.bytes(span))
+    }
+}
+
+impl PartialEq for JobView<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.numbers() == other.numbers()
+            && self.texts() == other.texts()
+            && self.ulimits() == other.ulimits()
+    }
+}
+
+const fn c_empty() -> &'static CStr {
+    match CStr::from_bytes_with_nul(b"\0") {
+        Ok(empty) => empty,
+        Err(_) => unreachable!(),
+    }
+}
+
+/// The NUL-separated strings of a span, one after the other.
+#[derive(Clone)]
+pub struct Strings<'a> {
+    /// What is left, each string with its NUL.
+    rest: &'a [u8],
+}
+
+impl<'a> Strings<'a> {
+    fn new(config: &'a Config, span: Span) -> Self {
+        let len = if span.is_empty() { 0 } else { span.len as usize + 1 };
+        Strings { rest: &config.text[span.at as usize..][..len] }
+    }
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a CStr;
+
+    fn next(&mut self) -> Option<&'a CStr> {
+        let string = CStr::from_bytes_until_nul(self.rest).ok()?;
+        self.rest = &self.rest[string.to_bytes().len() + 1..];
+        Some(string)
+    }
+}

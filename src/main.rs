@@ -1,0 +1,3 @@
+//! The program: options, start-up, the loop, an exit status.
+
+fn main() {}

@@ -1,0 +1,147 @@
+//! What the world tells the supervisor.
+
+use crate::supervise::JobId;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// The standby configuration holds a good file: make it the live one.
+    Reloaded,
+    /// The start that was asked for has worked; `pid` is between fork and exec, or further.
+    Spawned {
+        /// The job that [`Action::Spawn`](crate::supervise::Action::Spawn) named.
+        job: JobId,
+        /// Its process, and the id of its session and group.
+        pid: i32,
+    },
+    /// The start that was asked for could not even be tried: no process, no pipe.
+    SpawnFailed {
+        /// The job that [`Action::Spawn`](crate::supervise::Action::Spawn) named.
+        job: JobId,
+        /// Why.
+        errno: Errno,
+    },
+    /// A process could not become its program, and is about to exit.
+    ExecFailed(Failure),
+    /// A process was reaped.
+    Exited {
+        /// Which; unknown ones (adopted orphans) are no concern of the supervisor.
+        pid: i32,
+        /// How.
+        status: ExitStatus,
+    },
+    /// Nothing is left of the process group that
+    /// [`Action::KillGroup`](crate::supervise::Action::KillGroup) named, or nothing that may be killed.
+    GroupGone {
+        /// The job that was being stopped.
+        job: JobId,
+    },
+    /// What a job depends on was looked at, after a reload or because it may have changed.
+    Depends {
+        /// The job.
+        job: JobId,
+        /// A digest of the content of all of its files; none if one cannot be read.
+        digest: Option<u64>,
+    },
+    /// A control datagram enables a job (manual, "UDP control").
+    Enable {
+        /// The job.
+        job: JobId,
+    },
+    /// A control datagram disables a job (manual, "UDP control").
+    Disable {
+        /// The job.
+        job: JobId,
+    },
+    /// Stop everything and leave.
+    Shutdown {
+        /// The signal that asked for it.
+        signal: i32,
+    },
+}
+
+/// How a process ended (wait(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It exited with this status.
+    Code(i32),
+    /// This signal ended it; real-time signals too.
+    Signal(i32),
+}
+
+/// A process that did not get as far as its program.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// The process; its exit is reported after this.
+    pub pid: i32,
+    /// What it was doing.
+    pub stage: Stage,
+    /// Why it failed; code 0 where no system call did (an unknown user).
+    pub errno: Errno,
+}
+
+/// An error number of the kernel with its text (errno(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno {
+    /// The number.
+    pub code: i32,
+    /// What it means.
+    pub text: &'static str,
+}
+
+/// The steps between fork and exec, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// A session and process group of its own: setsid(2).
+    Session,
+    /// Signal mask and dispositions: sigprocmask(2), sigaction(2).
+    Signals,
+    /// Looking the `user` up: getpwnam(3), getgrouplist(3).
+    User,
+    /// `ulimit`: setrlimit(2).
+    Ulimit,
+    /// `nice`: setpriority(2).
+    Nice,
+    /// `cpu`: sched_setaffinity(2).
+    Cpu,
+    /// `dir`: chdir(2).
+    Dir,
+    /// Supplementary groups: setgroups(2).
+    Groups,
+    /// setgid(2).
+    Gid,
+    /// setuid(2).
+    Uid,
+    /// `in`: open(2), dup2(2).
+    Stdin,
+    /// `out`: open(2), dup2(2).
+    Out,
+    /// `err`: open(2), dup2(2).
+    Err,
+    /// The environment.
+    Env,
+    /// `cmd`: execve(2).
+    Exec,
+}
+
+impl Stage {
+    /// All stages, in their order: the one with number `n` is at index `n`.
+    pub const ALL: [Stage; 15] = [
+        Stage::Session,
+        Stage::Signals,
+        Stage::User,
+        Stage::Ulimit,
+        Stage::Nice,
+        Stage::Cpu,
+        Stage::Dir,
+        Stage::Groups,
+        Stage::Gid,
+        Stage::Uid,
+        Stage::Stdin,
+        Stage::Out,
+        Stage::Err,
+        Stage::Env,
+        Stage::Exec,
+    ];
+}
