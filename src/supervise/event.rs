@@ -40,8 +40,8 @@ pub enum Event {
     Depends {
         /// The job.
         job: JobId,
-        /// A digest of the content of all of its files; none if one cannot be read.
-        digest: Option<u64>,
+        /// A digest of the content of all of its files, or the first one that cannot be read.
+        digest: Result<u64, Unreadable>,
     },
     /// A control datagram enables a job (manual, "UDP control").
     Enable {
@@ -58,6 +58,15 @@ pub enum Event {
         /// The signal that asked for it.
         signal: i32,
     },
+}
+
+/// A file of a `depends` block that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its place in the block, from 0.
+    pub file: u16,
+    /// Why.
+    pub errno: Errno,
 }
 
 /// How a process ended (wait(2)).
