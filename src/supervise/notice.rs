@@ -7,7 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::config::JobView;
-use crate::name::{write_lossy, Name};
+use crate::name::{Lossy, Name};
 use crate::supervise::{Errno, ExitStatus, Stage};
 
 /// Something worth telling.
@@ -151,12 +151,4 @@ fn subject(stage: Stage, spec: JobView<'_>) -> Option<&[u8]> {
         Stage::Cpu | Stage::Env => None,
     };
     text.map(core::ffi::CStr::to_bytes)
-}
-
-struct Lossy<'a>(&'a [u8]);
-
-impl fmt::Display for Lossy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_lossy(f, self.0)
-    }
 }

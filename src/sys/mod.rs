@@ -6,6 +6,9 @@ extern crate std;
 
 pub mod clock;
 pub mod poll;
+pub mod signals;
+pub mod timer;
+pub mod watch;
 
 use crate::supervise::Errno;
 
