@@ -36,7 +36,8 @@ pub enum Event {
         /// The job that was being stopped.
         job: JobId,
     },
-    /// What a job depends on was looked at, after a reload or because it may have changed.
+    /// What a job depends on was looked at, because
+    /// [`Action::Look`](crate::supervise::Action::Look) asked for it or it may have changed.
     Depends {
         /// The job.
         job: JobId,

@@ -84,6 +84,11 @@ impl Supervisor {
         self.table.slot(job).map_or(Name::NONE, |slot| self.table.job(slot).name)
     }
 
+    /// The job whose first process this is.
+    pub fn job_of(&self, pid: i32) -> Option<JobId> {
+        self.table.slot_of_pid(pid).map(|slot| self.table.id(slot))
+    }
+
     /// Whether the process is one that was told to go: what is left of its
     /// group is to be killed before it is reaped, while its number is still its own.
     pub fn kills_group_of(&self, pid: i32) -> bool {
@@ -244,13 +249,19 @@ impl Supervisor {
     }
 
     fn start(&mut self, slot: u16, turn: Turn) -> Option<Action> {
+        let job = self.table.id(slot);
         let depends = self.spec_of(slot).is_some_and(|spec| spec.depends().next().is_some());
-        if depends && !matches!(self.table.job(slot).depends, Depends::Readable(_)) {
-            self.table.enter(slot, State::Blocked);
-            return None;
+        match self.table.job(slot).depends {
+            Depends::Unknown if depends => Some(Action::Look { job }),
+            Depends::Missing | Depends::Lost(_) if depends => {
+                self.table.enter(slot, State::Blocked);
+                None
+            }
+            Depends::Unknown | Depends::Missing | Depends::Lost(_) | Depends::Readable(_) => {
+                self.table.enter(slot, State::Starting { turn });
+                Some(Action::Spawn { job })
+            }
         }
-        self.table.enter(slot, State::Starting { turn });
-        Some(Action::Spawn { job: self.table.id(slot) })
     }
 
     fn on_spawned(&mut self, now: Instant, job: JobId, pid: i32) {
@@ -391,7 +402,7 @@ impl Supervisor {
         let (learnt, changed) = known.after(digest.ok());
         self.table.job_mut(slot).depends = learnt;
         if let Err(missing) = digest {
-            if learnt != known {
+            if learnt != known && self.table.state(slot) != State::Idle(Idle::Disabled) {
                 self.tell_missing(slot, missing);
             }
         } else if changed {

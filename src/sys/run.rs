@@ -1,0 +1,273 @@
+//! The loop: waits for events, hands them to the supervisor, does what it says.
+
+use super::config_file::ConfigFile;
+use super::poll::{Interest, Poller, Ready, Token};
+use super::signals::{Request, Signals};
+use super::spawn::Spawner;
+use super::state::State;
+use super::std::os::fd::AsFd;
+use super::std::prelude::v1::*;
+use super::streams::{StreamId, Streams};
+use super::timer::Timer;
+use super::watch::{Role, Watch};
+use super::{clock, digest, log, reap};
+use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
+use crate::time::Instant;
+use core::time::Duration;
+
+/// How long the log may take what is still on its way to it when all jobs are
+/// gone; a log that does not read must not keep pmtr from leaving.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Everything that the loop works with.
+pub struct Shell {
+    pub(super) supervisor: &'static mut Supervisor,
+    pub(super) streams: &'static mut Streams,
+    pub(super) poller: Poller,
+    pub(super) signals: Signals,
+    pub(super) timer: Timer,
+    pub(super) spawner: Spawner,
+    pub(super) watch: Watch,
+    pub(super) state: State,
+    pub(super) config: ConfigFile,
+    /// Set when all jobs are gone: until when the log is waited for.
+    pub(super) leaving: Option<Instant>,
+}
+
+impl Shell {
+    /// Makes the poller know what to wait for.
+    pub fn register(&self) -> Result<(), nix::errno::Errno> {
+        self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
+        self.poller.add(self.timer.as_fd(), Token::Timer, Interest::Read)?;
+        self.poller.add(self.spawner.failures(), Token::Failures, Interest::Read)?;
+        match self.watch.fd() {
+            Some(fd) => self.poller.add(fd, Token::Watch, Interest::Read),
+            None => Ok(()),
+        }
+    }
+
+    /// Supervises until it was told to leave and all jobs are gone.
+    pub fn run(&mut self) {
+        let mut ready = Ready::new();
+        loop {
+            self.act();
+            let now = clock::now();
+            let is_more_to_read = self.streams.turn(now, &self.poller);
+            log::flush(now, &self.poller);
+            if self.is_over(now) {
+                return;
+            }
+            self.timer.arm(self.next_deadline());
+            let found = self.poller.wait(&mut ready, !is_more_to_read);
+            for n in 0..found {
+                self.on_ready(ready.token(n));
+            }
+            self.look();
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let supervisor = self.supervisor.next_deadline();
+        let rest = [self.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
+        rest.into_iter().chain([supervisor]).flatten().min()
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let is_told = self.streams.is_quiet() && log::is_empty();
+        self.leaving.is_some_and(|until| is_told || until <= now)
+    }
+
+    fn on_ready(&mut self, token: Token) {
+        let now = clock::now();
+        match token {
+            Token::Signals => self.on_signals(now),
+            Token::Timer => self.timer.clear(),
+            Token::Failures => self.hear_failures(now),
+            Token::Watch => self.watch.read(now),
+            Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
+            Token::Stream(row) => self.streams.readable(row),
+        }
+    }
+
+    fn on_signals(&mut self, now: Instant) {
+        while let Some(request) = self.signals.next() {
+            match request {
+                Request::Reap => self.reap(),
+                Request::Reload => self.reload(),
+                Request::Leave(signal) => {
+                    self.supervisor.handle(now, Event::Shutdown { signal });
+                }
+            }
+        }
+    }
+
+    // Doing.
+
+    /// Does all that is to be done now.
+    fn act(&mut self) {
+        loop {
+            let now = clock::now();
+            let Some(action) = self.supervisor.poll(now) else { return };
+            match action {
+                Action::Spawn { job } => self.spawn(job),
+                Action::Look { job } => self.tell_digest(job),
+                Action::Signal { pid, signal } => self.signal(pid, signal),
+                Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
+                Action::Exit => self.leaving = Some(now + LAST_WORDS),
+            }
+        }
+    }
+
+    fn spawn(&mut self, job: JobId) {
+        let before = clock::now();
+        let event = match self.try_spawn(job) {
+            Ok(pid) => {
+                let (slot, name) = (job.slot() as u16, self.supervisor.name(job));
+                self.state.started(slot, &name, pid, before, clock::now());
+                Event::Spawned { job, pid }
+            }
+            Err(errno) => Event::SpawnFailed { job, errno },
+        };
+        self.supervisor.handle(clock::now(), event);
+    }
+
+    /// A process for the job, with a pipe to the log if any of its output goes there.
+    fn try_spawn(&mut self, job: JobId) -> Result<i32, Errno> {
+        const GONE: Errno = Errno { code: 0, text: "the job is gone" };
+        let spec = self.supervisor.spec(job).ok_or(GONE)?;
+        if spec.out().is_some() && spec.err().is_some() {
+            return self.spawner.spawn(spec, None);
+        }
+        let (stream, log) = self.streams.open(self.supervisor.name(job), &self.poller)?;
+        let spawned = self.spawner.spawn(spec, Some(log.as_fd()));
+        self.note_spawn(stream, &spawned);
+        spawned
+    }
+
+    fn note_spawn(&mut self, stream: StreamId, spawned: &Result<i32, Errno>) {
+        match spawned {
+            Ok(pid) => self.streams.started(stream, *pid),
+            Err(_) => self.streams.cancel(stream),
+        }
+    }
+
+    fn signal(&mut self, pid: i32, signal: StopSignal) {
+        let signal = match signal {
+            StopSignal::Term => nix::libc::SIGTERM,
+            StopSignal::Kill => nix::libc::SIGKILL,
+        };
+        if let Err(errno) = reap::signal(pid, signal) {
+            ::log::error!("cannot signal process {pid}: {errno}");
+        }
+    }
+
+    fn kill_group(&mut self, job: JobId, pgid: i32) {
+        if reap::kill_group(pgid) {
+            return;
+        }
+        self.state.ended(job.slot() as u16);
+        self.supervisor.handle(clock::now(), Event::GroupGone { job });
+    }
+
+    // Reaping.
+
+    /// Takes in all children that have ended; signals coalesce, so one SIGCHLD
+    /// can stand for many.
+    fn reap(&mut self) {
+        while let Some((pid, status)) = reap::peek() {
+            if status == ExitStatus::Code(super::spawn::FAILED) {
+                self.hear_failures(clock::now());
+            }
+            self.bury(pid, status);
+        }
+    }
+
+    /// Reaps one process. While it is not reaped its number, and that of its
+    /// group, belong to nobody else: whatever needs them comes first.
+    fn bury(&mut self, pid: i32, status: ExitStatus) {
+        let now = clock::now();
+        let was_told_to_go = self.supervisor.kills_group_of(pid);
+        if was_told_to_go {
+            reap::kill_group(pid);
+        } else if let Some(job) = self.supervisor.job_of(pid) {
+            self.state.ended(job.slot() as u16);
+        }
+        self.streams.ended(pid, now, &self.poller);
+        reap::reap(pid);
+        self.supervisor.handle(now, Event::Exited { pid, status });
+    }
+
+    fn hear_failures(&mut self, now: Instant) {
+        while let Some(failure) = self.spawner.next_failure() {
+            self.supervisor.handle(now, Event::ExecFailed(failure));
+        }
+    }
+
+    // Reloading.
+
+    /// Looks at the files if something hinted at a change and it is quiet since.
+    fn look(&mut self) {
+        let Some(hints) = self.watch.settled(clock::now()) else { return };
+        self.lay_watches();
+        let may_be_half = hints.config_created && !self.config.is_link();
+        if hints.config_written || (!may_be_half && self.config.has_changed()) {
+            self.reload();
+        } else {
+            self.tell_digests();
+        }
+    }
+
+    /// Reads the configuration again. One with an error changes nothing.
+    fn reload(&mut self) {
+        ::log::info!("rescanning job configuration");
+        if self.load().is_err() {
+            ::log::log!(target: log::CRIT, ::log::Level::Error, "NOTE: using PREVIOUS job config");
+            return;
+        }
+        self.supervisor.handle(clock::now(), Event::Reloaded);
+        self.lay_watches();
+    }
+
+    /// Reads the configuration into the standby one, and tells what is wrong with it.
+    fn load(&mut self) -> Result<(), ()> {
+        let path = crate::name::Lossy(self.config.path().to_bytes());
+        let _ = path;
+        Err(())
+    }
+
+    /// Watches what the live configuration needs watched.
+    fn lay_watches(&mut self) {
+        self.watch.begin();
+        self.watch.lay(self.config.path(), Role::Config);
+        for job in self.supervisor.config().jobs() {
+            for path in job.depends() {
+                let laid = digest::with_path(job, path, |path| {
+                    self.watch.lay(path, Role::Depends);
+                    Ok(())
+                });
+                // A path that is too long cannot be read either, which is told.
+                let _ = laid;
+            }
+        }
+        self.watch.laid(clock::now());
+    }
+
+    /// Tells the supervisor the content of what jobs depend on.
+    fn tell_digests(&mut self) {
+        for position in 0..self.supervisor.config().len() {
+            let spec = self.supervisor.config().job(position);
+            if spec.depends().next().is_some() {
+                if let Some(job) = self.supervisor.job_at(position) {
+                    self.tell_digest(job);
+                }
+            }
+        }
+    }
+
+    fn tell_digest(&mut self, job: JobId) {
+        if let Some(spec) = self.supervisor.spec(job) {
+            let digest = digest::digest(spec);
+            self.supervisor.handle(clock::now(), Event::Depends { job, digest });
+        }
+    }
+}
