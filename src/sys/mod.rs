@@ -4,8 +4,11 @@
 // Named here and nowhere above: whatever is outside of this module is `no_std`.
 extern crate std;
 
+pub mod check;
 pub mod clock;
 pub mod poll;
+pub mod reap;
+pub mod spawn;
 
 use crate::supervise::Errno;
 
