@@ -107,18 +107,18 @@ pub enum Stage {
     Session,
     /// Signal mask and dispositions: sigprocmask(2), sigaction(2).
     Signals,
-    /// Looking the `user` up: getpwnam(3), getgrouplist(3).
+    /// `dir`: chdir(2).
+    Dir,
+    /// Looking the `user` up: getpwnam(3).
     User,
-    /// `ulimit`: setrlimit(2).
-    Ulimit,
+    /// Supplementary groups: initgroups(3).
+    Groups,
     /// `nice`: setpriority(2).
     Nice,
     /// `cpu`: sched_setaffinity(2).
     Cpu,
-    /// `dir`: chdir(2).
-    Dir,
-    /// Supplementary groups: setgroups(2).
-    Groups,
+    /// `ulimit`: prlimit(2).
+    Ulimit,
     /// setgid(2).
     Gid,
     /// setuid(2).
@@ -140,12 +140,12 @@ impl Stage {
     pub const ALL: [Stage; 15] = [
         Stage::Session,
         Stage::Signals,
+        Stage::Dir,
         Stage::User,
-        Stage::Ulimit,
+        Stage::Groups,
         Stage::Nice,
         Stage::Cpu,
-        Stage::Dir,
-        Stage::Groups,
+        Stage::Ulimit,
         Stage::Gid,
         Stage::Uid,
         Stage::Stdin,

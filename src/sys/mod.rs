@@ -4,9 +4,12 @@
 // Named here and nowhere above: whatever is outside of this module is `no_std`.
 extern crate std;
 
+pub mod check;
 pub mod clock;
 pub mod poll;
+pub mod reap;
 pub mod signals;
+pub mod spawn;
 pub mod timer;
 pub mod watch;
 
