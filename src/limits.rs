@@ -8,6 +8,8 @@
 //! environment variable of the name given there (a recipe exports it). A value
 //! that is not a number, or out of range, does not compile.
 
+#![forbid(unsafe_code)]
+
 /// How many jobs a configuration may hold (`PMTR_MAX_JOBS`).
 pub const MAX_JOBS: usize = setting(option_env!("PMTR_MAX_JOBS"), 1024, 1, 16_384);
 

@@ -238,7 +238,7 @@ impl Supervisor {
                     }
                 }
                 Some(state) if self.is_waited_for(state) => return None,
-                _ => self.turn += 1,
+                Some(_) | None => self.turn += 1,
             }
         }
         None
@@ -293,7 +293,10 @@ impl Supervisor {
             State::Starting { turn: Turn::Restart } => {
                 self.table.enter(slot, State::BackingOff { until });
             }
-            _ => {}
+            // Not what was asked for: there is no answer to wait for.
+            State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => {}
+            State::Blocked | State::Running { .. } | State::Failing { .. } => {}
+            State::Stopping { .. } | State::Clearing { .. } => {}
         }
     }
 

@@ -21,22 +21,66 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Everything that the loop works with.
 pub struct Shell {
-    pub(super) supervisor: &'static mut Supervisor,
-    pub(super) streams: &'static mut Streams,
-    pub(super) poller: Poller,
-    pub(super) signals: Signals,
-    pub(super) timer: Timer,
-    pub(super) spawner: Spawner,
-    pub(super) watch: Watch,
-    pub(super) state: State,
-    pub(super) config: ConfigFile,
+    supervisor: MutexGuard<'static, Supervisor>,
+    streams: MutexGuard<'static, Streams>,
+    poller: Poller,
+    signals: Signals,
+    timer: Timer,
+    spawner: Spawner,
+    watch: Watch,
+    state: State,
+    config: ConfigFile,
     /// Set when all jobs are gone: until when the log is waited for.
-    pub(super) leaving: Option<Instant>,
+    leaving: Option<Instant>,
 }
 
 impl Shell {
+    /// Opens what the loop needs; from here on all signals are blocked. For start-up.
+    pub fn new(
+        supervisor: MutexGuard<'static, Supervisor>,
+        streams: MutexGuard<'static, Streams>,
+        state: State,
+        config: ConfigFile,
+    ) -> io::Result<Self> {
+        let files = spawn::raise_file_limit();
+        adopt_orphans();
+        let shell = Shell {
+            supervisor,
+            streams,
+            poller: Poller::new()?,
+            signals: Signals::new()?,
+            timer: Timer::new()?,
+            spawner: Spawner::new(files)?,
+            watch: Watch::new(),
+            state,
+            config,
+            leaving: None,
+        };
+        shell.register()?;
+        Ok(shell)
+    }
+
+    /// Reads the configuration for the first time, and stops what a killed pmtr
+    /// left behind. For start-up: blocks while that takes.
+    pub fn first_load(&mut self) -> Result<(), String> {
+        let shown = Lossy(self.config.path().to_bytes());
+        let created = self.config.create_if_missing();
+        created.map_err(|errno| format!("can't create {shown}: {}", errno.desc()))?;
+        let loaded = self.config.load(self.supervisor.standby(), &mut |problem| {
+            tell("parse failed: ", problem, self.config.path());
+        });
+        loaded.map_err(|refused| format!("parse failed: {shown}: {refused}"))?;
+        if let Some(warning) = self.state.warning() {
+            ::log::warn!("{warning}");
+        }
+        self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
+        ::log::info!("pmtr: starting");
+        self.apply();
+        Ok(())
+    }
+
     /// Makes the poller know what to wait for.
-    pub fn register(&self) -> Result<(), nix::errno::Errno> {
+    fn register(&self) -> Result<(), nix::errno::Errno> {
         self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
         self.poller.add(self.timer.as_fd(), Token::Timer, Interest::Read)?;
         self.poller.add(self.spawner.failures(), Token::Failures, Interest::Read)?;
@@ -220,19 +264,21 @@ impl Shell {
     /// Reads the configuration again. One with an error changes nothing.
     fn reload(&mut self) {
         ::log::info!("rescanning job configuration");
-        if self.load().is_err() {
-            ::log::log!(target: log::CRIT, ::log::Level::Error, "NOTE: using PREVIOUS job config");
-            return;
+        let path = self.config.path().to_owned();
+        match self.config.load(self.supervisor.standby(), &mut |problem| tell("ERROR: ", problem)) {
+            Ok(()) => self.apply(),
+            Err(refused) => {
+                critical!("FAILED to parse {}: {refused}", Lossy(self.config.path().to_bytes()));
+                critical!("NOTE: using PREVIOUS job config");
+            }
         }
-        self.supervisor.handle(clock::now(), Event::Reloaded);
-        self.lay_watches();
     }
 
-    /// Reads the configuration into the standby one, and tells what is wrong with it.
-    fn load(&mut self) -> Result<(), ()> {
-        let path = crate::name::Lossy(self.config.path().to_bytes());
-        let _ = path;
-        Err(())
+    /// Makes the configuration that was just read the live one.
+    fn apply(&mut self) {
+        self.supervisor.handle(clock::now(), Event::Reloaded);
+        self.lay_watches();
+        ::log::debug!("{} jobs are configured", self.supervisor.config().len());
     }
 
     /// Watches what the live configuration needs watched.

@@ -249,7 +249,8 @@ impl Watch {
             }
             None => self.laid.push((watch, true)).is_ok(),
         };
-        let is_complete = is_noted && self.expect(Expected { watch, name: 0, role })
+        let is_complete = is_noted
+            && self.expect(Expected { watch, name: 0, role })
             && self.expect(Expected { watch, name, role });
         self.incomplete |= !is_complete;
     }

@@ -137,8 +137,8 @@ impl Walk {
 /// A directory entry's name as a number that is not 0 (FNV-1a). Two names that
 /// share one cost a needless look, no more.
 pub(super) fn name_hash(name: &[u8]) -> u32 {
-    let hash = name.iter().fold(0x811c_9dc5_u32, |hash, &byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = name
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }
