@@ -5,6 +5,7 @@
 extern crate std;
 
 pub mod clock;
+pub mod options;
 pub mod poll;
 
 use crate::supervise::Errno;
