@@ -5,6 +5,8 @@
 pub mod config;
 pub mod limits;
 pub mod name;
+pub mod process;
+pub mod state;
 pub mod supervise;
 pub mod time;
 

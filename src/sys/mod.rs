@@ -5,7 +5,10 @@
 extern crate std;
 
 pub mod clock;
+pub mod daemon;
+pub mod lock;
 pub mod options;
+pub mod pidfile;
 pub mod poll;
 
 use crate::supervise::Errno;
