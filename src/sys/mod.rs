@@ -10,6 +10,7 @@ pub mod lock;
 pub mod options;
 pub mod pidfile;
 pub mod poll;
+pub mod state;
 
 use crate::supervise::Errno;
 
