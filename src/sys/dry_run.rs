@@ -6,7 +6,6 @@ use super::config_file::{ConfigFile, Refused};
 use super::std::eprintln;
 use super::std::prelude::v1::*;
 use crate::config::{Config, Severity};
-use crate::name::Lossy;
 use nix::errno::Errno;
 
 /// What `-t` found out.
@@ -23,10 +22,8 @@ pub enum Verdict {
 /// Checks the configuration into `config`, and tells on stderr what is wrong.
 /// Creates nothing.
 pub fn dry_run(file: &mut ConfigFile, config: &mut Config) -> Verdict {
-    let path = file.path().to_owned();
-    let shown = Lossy(path.to_bytes());
     let mut warnings = 0;
-    let loaded = file.load(config, &mut |problem| {
+    let loaded = file.load(config, &mut |problem, path| {
         warnings += u32::from(problem.severity() == Severity::Warning);
         eprintln!("{}", problem.report(path.to_bytes()));
     });
@@ -34,16 +31,16 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config) -> Verdict {
         Ok(()) => {}
         // A start creates it.
         Err(Refused::Unreadable(Errno::ENOENT)) => {
-            eprintln!("{shown}: warning: no such file: a start would create it, empty");
+            eprintln!("{file}: warning: no such file: a start would create it, empty");
             return Verdict::Warned;
         }
         Err(refused) => {
-            eprintln!("parse failed: {shown}: {refused}");
+            eprintln!("parse failed: {file}: {refused}");
             return Verdict::Refused;
         }
     }
     warnings += check::check(config, &mut |line, problem| {
-        eprintln!("{shown}:{line}: warning: {problem}");
+        eprintln!("{file}:{line}: warning: {problem}");
     });
     match warnings {
         0 => Verdict::Good,

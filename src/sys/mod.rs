@@ -6,10 +6,20 @@ extern crate std;
 
 pub mod check;
 pub mod clock;
+mod config_file;
+pub mod daemon;
+mod digest;
+mod dry_run;
+mod lock;
+pub mod options;
+pub mod pidfile;
 pub mod poll;
 pub mod reap;
+mod run;
 pub mod signals;
 pub mod spawn;
+pub mod start;
+pub mod state;
 pub mod timer;
 pub mod watch;
 

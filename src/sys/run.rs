@@ -3,17 +3,24 @@
 use super::config_file::ConfigFile;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::signals::{Request, Signals};
-use super::spawn::Spawner;
+use super::spawn::{self, Spawner};
 use super::state::State;
 use super::std::os::fd::AsFd;
 use super::std::prelude::v1::*;
+use super::std::sync::MutexGuard;
+use super::std::{format, io};
 use super::streams::{StreamId, Streams};
 use super::timer::Timer;
 use super::watch::{Role, Watch};
 use super::{clock, digest, log, reap};
+use crate::config::{Problem, Severity};
+use crate::name::Lossy;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
+use core::ffi::CStr;
 use core::time::Duration;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::Signal;
 
 /// How long the log may take what is still on its way to it when all jobs are
 /// gone; a log that does not read must not keep pmtr from leaving.
@@ -63,13 +70,10 @@ impl Shell {
     /// Reads the configuration for the first time, and stops what a killed pmtr
     /// left behind. For start-up: blocks while that takes.
     pub fn first_load(&mut self) -> Result<(), String> {
-        let shown = Lossy(self.config.path().to_bytes());
         let created = self.config.create_if_missing();
-        created.map_err(|errno| format!("can't create {shown}: {}", errno.desc()))?;
-        let loaded = self.config.load(self.supervisor.standby(), &mut |problem| {
-            tell("parse failed: ", problem, self.config.path());
-        });
-        loaded.map_err(|refused| format!("parse failed: {shown}: {refused}"))?;
+        created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
+        let loaded = self.config.load(self.supervisor.standby(), &mut tell);
+        loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
         if let Some(warning) = self.state.warning() {
             ::log::warn!("{warning}");
         }
@@ -97,7 +101,7 @@ impl Shell {
             self.act();
             let now = clock::now();
             let is_more_to_read = self.streams.turn(now, &self.poller);
-            log::flush(now, &self.poller);
+            log::flush(now, Some(&self.poller));
             if self.is_over(now) {
                 return;
             }
@@ -163,13 +167,8 @@ impl Shell {
     }
 
     fn spawn(&mut self, job: JobId) {
-        let before = clock::now();
         let event = match self.try_spawn(job) {
-            Ok(pid) => {
-                let (slot, name) = (job.slot() as u16, self.supervisor.name(job));
-                self.state.started(slot, &name, pid, before, clock::now());
-                Event::Spawned { job, pid }
-            }
+            Ok(pid) => Event::Spawned { job, pid },
             Err(errno) => Event::SpawnFailed { job, errno },
         };
         self.supervisor.handle(clock::now(), event);
@@ -179,11 +178,13 @@ impl Shell {
     fn try_spawn(&mut self, job: JobId) -> Result<i32, Errno> {
         const GONE: Errno = Errno { code: 0, text: "the job is gone" };
         let spec = self.supervisor.spec(job).ok_or(GONE)?;
+        let name = self.supervisor.name(job);
+        let entry = self.state.entry(job.slot() as u16, &name);
         if spec.out().is_some() && spec.err().is_some() {
-            return self.spawner.spawn(spec, None);
+            return self.spawner.spawn(spec, None, Some(entry));
         }
-        let (stream, log) = self.streams.open(self.supervisor.name(job), &self.poller)?;
-        let spawned = self.spawner.spawn(spec, Some(log.as_fd()));
+        let (stream, log) = self.streams.open(name, &self.poller)?;
+        let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
         self.note_spawn(stream, &spawned);
         spawned
     }
@@ -197,8 +198,8 @@ impl Shell {
 
     fn signal(&mut self, pid: i32, signal: StopSignal) {
         let signal = match signal {
-            StopSignal::Term => nix::libc::SIGTERM,
-            StopSignal::Kill => nix::libc::SIGKILL,
+            StopSignal::Term => Signal::SIGTERM,
+            StopSignal::Kill => Signal::SIGKILL,
         };
         if let Err(errno) = reap::signal(pid, signal) {
             ::log::error!("cannot signal process {pid}: {errno}");
@@ -206,8 +207,10 @@ impl Shell {
     }
 
     fn kill_group(&mut self, job: JobId, pgid: i32) {
-        if reap::kill_group(pgid) {
-            return;
+        match reap::kill_group(pgid, Signal::SIGKILL) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(errno) => ::log::error!("cannot kill process group {pgid}: {errno}"),
         }
         self.state.ended(job.slot() as u16);
         self.supervisor.handle(clock::now(), Event::GroupGone { job });
@@ -219,7 +222,7 @@ impl Shell {
     /// can stand for many.
     fn reap(&mut self) {
         while let Some((pid, status)) = reap::peek() {
-            if status == ExitStatus::Code(super::spawn::FAILED) {
+            if status == ExitStatus::Code(spawn::FAILED) {
                 self.hear_failures(clock::now());
             }
             self.bury(pid, status);
@@ -232,7 +235,8 @@ impl Shell {
         let now = clock::now();
         let was_told_to_go = self.supervisor.kills_group_of(pid);
         if was_told_to_go {
-            reap::kill_group(pid);
+            // It has a member at least, the zombie; an error shows when the rest is killed.
+            let _ = reap::kill_group(pid, Signal::SIGKILL);
         } else if let Some(job) = self.supervisor.job_of(pid) {
             self.state.ended(job.slot() as u16);
         }
@@ -264,12 +268,11 @@ impl Shell {
     /// Reads the configuration again. One with an error changes nothing.
     fn reload(&mut self) {
         ::log::info!("rescanning job configuration");
-        let path = self.config.path().to_owned();
-        match self.config.load(self.supervisor.standby(), &mut |problem| tell("ERROR: ", problem)) {
+        match self.config.load(self.supervisor.standby(), &mut tell) {
             Ok(()) => self.apply(),
             Err(refused) => {
-                critical!("FAILED to parse {}: {refused}", Lossy(self.config.path().to_bytes()));
-                critical!("NOTE: using PREVIOUS job config");
+                ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
+                ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
             }
         }
     }
@@ -315,5 +318,22 @@ impl Shell {
             let digest = digest::digest(spec);
             self.supervisor.handle(clock::now(), Event::Depends { job, digest });
         }
+    }
+}
+
+/// Puts a problem of the configuration into the log.
+fn tell(problem: &Problem<'_>, file: &CStr) {
+    let record = problem.record(file.to_bytes());
+    match problem.severity() {
+        Severity::Error => ::log::error!("{record}"),
+        Severity::Warning => ::log::warn!("{record}"),
+    }
+}
+
+/// Makes pmtr the parent of what its jobs leave behind, so that it notices its
+/// end. A kernel that does not know how leaves them to process 1.
+fn adopt_orphans() {
+    if let Err(errno) = set_child_subreaper(true) {
+        ::log::debug!("no child subreaper: {errno}");
     }
 }

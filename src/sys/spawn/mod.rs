@@ -10,6 +10,7 @@ mod user;
 
 use super::std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
+use super::{clock, state::Entry};
 
 use crate::config::JobView;
 use crate::supervise::{Errno, Failure, Stage};
@@ -22,6 +23,9 @@ pub(super) use user::User;
 
 pub(super) use limit::set as set_limit;
 pub use limit::{raise_file_limit, Limit};
+
+/// The exit status of a process that could not become its program.
+pub const FAILED: i32 = 127;
 
 /// Starts processes.
 pub struct Spawner {
@@ -62,18 +66,25 @@ impl Spawner {
 
     /// Starts a job; returns the pid of its process, which is the id of its
     /// session and group, too. `log` is where stdout and stderr go that have no
-    /// file of their own: the write end of a pipe, and none of 0, 1, 2.
+    /// file of their own: the write end of a pipe, and none of 0, 1, 2. `entry`
+    /// is where the process is recorded before it does anything else.
     ///
     /// Fails when there can be no process (fork(2)). A process that cannot
     /// become its program is told by [`next_failure`](Self::next_failure), and
-    /// exits with 127.
-    pub fn spawn(&self, job: JobView<'_>, log: Option<BorrowedFd<'_>>) -> Result<i32, Errno> {
+    /// exits with [`FAILED`].
+    pub fn spawn(
+        &self,
+        job: JobView<'_>,
+        log: Option<BorrowedFd<'_>>,
+        entry: Option<Entry<'_>>,
+    ) -> Result<i32, Errno> {
+        let (reports, files) = (self.reports.as_fd(), self.files);
+        let (supervisor, before) = (getpid().as_raw(), clock::now());
+        let start = Start { job, log, reports, files, entry, supervisor, before };
         // SAFETY: the supervisor has one thread, so no lock is held by another one.
         match unsafe { fork() } {
             Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
-            Ok(ForkResult::Child) => {
-                child::run(&Start { job, log, reports: self.reports.as_fd(), files: self.files })
-            }
+            Ok(ForkResult::Child) => child::run(&start),
             Err(error) => Err(super::errno(error)),
         }
     }
