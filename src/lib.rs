@@ -4,7 +4,9 @@
 
 pub mod config;
 pub mod limits;
+pub mod lines;
 pub mod name;
+pub mod ring;
 pub mod supervise;
 pub mod time;
 
