@@ -5,7 +5,10 @@
 extern crate std;
 
 pub mod clock;
+mod held;
+pub mod log;
 pub mod poll;
+pub mod streams;
 
 use crate::supervise::Errno;
 
