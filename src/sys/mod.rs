@@ -10,7 +10,9 @@ mod config_file;
 pub mod daemon;
 mod digest;
 mod dry_run;
+mod held;
 mod lock;
+pub mod log;
 pub mod options;
 pub mod pidfile;
 pub mod poll;
@@ -20,6 +22,7 @@ pub mod signals;
 pub mod spawn;
 pub mod start;
 pub mod state;
+pub mod streams;
 pub mod timer;
 pub mod watch;
 

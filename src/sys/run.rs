@@ -14,7 +14,6 @@ use super::timer::Timer;
 use super::watch::{Role, Watch};
 use super::{clock, digest, log, reap};
 use crate::config::{Problem, Severity};
-use crate::name::Lossy;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::ffi::CStr;
@@ -183,7 +182,8 @@ impl Shell {
         if spec.out().is_some() && spec.err().is_some() {
             return self.spawner.spawn(spec, None, Some(entry));
         }
-        let (stream, log) = self.streams.open(name, &self.poller)?;
+        let opened = self.streams.open(name, &self.poller);
+        let (stream, log) = opened.map_err(super::errno)?;
         let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
         self.note_spawn(stream, &spawned);
         spawned
@@ -192,7 +192,7 @@ impl Shell {
     fn note_spawn(&mut self, stream: StreamId, spawned: &Result<i32, Errno>) {
         match spawned {
             Ok(pid) => self.streams.started(stream, *pid),
-            Err(_) => self.streams.cancel(stream),
+            Err(_) => self.streams.cancel(stream, &self.poller),
         }
     }
 
