@@ -66,6 +66,8 @@ fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
     add_content(hasher, &file)
 }
 
+// Of another width on 32-bit machines.
+#[allow(clippy::unnecessary_cast)]
 fn add_stamp(hasher: &mut DefaultHasher, stat: &FileStat) {
     hasher.write_i64(stat.st_size as i64);
     hasher.write_i64(stat.st_mtime as i64);
