@@ -134,10 +134,12 @@ impl Log {
         syslog.into_iter().chain(stderr).min()
     }
 
-    /// Whether all is handed on, or lost and counted.
+    /// Whether all is handed on, or lost and counted. Nothing is on its way to
+    /// a syslog that was not there so far.
     pub fn is_empty(&self) -> bool {
-        let taken = self.ring.is_empty(Reader::Syslog) && self.ring.is_empty(Reader::Stderr);
-        taken && self.stderr.is_empty() && self.missed == 0
+        let is_expected = self.syslog.is_connected() || self.syslog.is_coming_back();
+        let is_taken = self.ring.is_empty(Reader::Syslog) || !is_expected;
+        is_taken && self.ring.is_empty(Reader::Stderr) && self.stderr.is_empty() && self.missed == 0
     }
 
     fn hand_on(&mut self, now: Instant, poller: Option<&Poller>) {
