@@ -241,3 +241,222 @@ fn sequence(bytes: &[u8]) -> usize {
 fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::{boxed::Box, string::String, vec, vec::Vec};
+
+    /// All that comes out when `chunks` are read one after the other, and then no more.
+    fn lines_of(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut buffer = Box::new(LineBuffer::new());
+        let mut lines = Vec::new();
+        for mut chunk in chunks.iter().copied() {
+            while !chunk.is_empty() {
+                let count = chunk.len().min(buffer.space().len());
+                buffer.space()[..count].copy_from_slice(&chunk[..count]);
+                buffer.filled(count);
+                chunk = &chunk[count..];
+                lines.extend(whole_lines(&mut buffer));
+            }
+        }
+        lines.extend(rest(&mut buffer, true));
+        assert!(buffer.is_empty());
+        lines
+    }
+
+    fn whole_lines(buffer: &mut LineBuffer) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while let Some(line) = buffer.line() {
+            lines.push(line.to_vec());
+            buffer.take();
+        }
+        lines
+    }
+
+    fn rest(buffer: &mut LineBuffer, last: bool) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while let Some(line) = buffer.rest(last) {
+            lines.push(line.to_vec());
+            buffer.take();
+            if !last {
+                break;
+            }
+        }
+        lines
+    }
+
+    fn read(buffer: &mut LineBuffer, text: &[u8]) {
+        buffer.space()[..text.len()].copy_from_slice(text);
+        buffer.filled(text.len());
+    }
+
+    /// The characters of a text; bytes that are none stand alone.
+    fn units(mut text: &[u8]) -> Vec<&[u8]> {
+        let mut units = Vec::new();
+        while !text.is_empty() {
+            let char_len =
+                (1..=text.len().min(4)).find(|&n| core::str::from_utf8(&text[..n]).is_ok());
+            let (unit, after) = text.split_at(char_len.unwrap_or(1));
+            units.push(unit);
+            text = after;
+        }
+        units
+    }
+
+    /// What is to be logged of a text, by the rules at the head of this file.
+    fn expected(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        for line in text.split(|&byte| byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let (mut record, mut len) = (Vec::new(), 0);
+            for unit in units(line) {
+                if len + unit.len() > LINE_BYTES {
+                    records.push(core::mem::replace(&mut record, MARK.to_vec()));
+                    len = 0;
+                }
+                let control = core::str::from_utf8(unit)
+                    .map_or(false, |c| c != "\t" && c.contains(char::is_control));
+                record.extend(if control { vec![b'?'; unit.len()] } else { unit.to_vec() });
+                len += unit.len();
+            }
+            if len > 0 {
+                records.push(record);
+            }
+        }
+        records
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let parts: [&[u8]; 14] = [
+            b"a",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b"\t",
+            b"\0",
+            b"\x1b[31m",
+            "é".as_bytes(),
+            "€".as_bytes(),
+            "🦀".as_bytes(),
+            "\u{85}".as_bytes(),
+            b"\xe2\x82",
+            b"\xff",
+            b"\xf0\x9f",
+        ];
+        let times = prop_oneof![4 => 1..4usize, 1 => 1000..5000usize];
+        let part =
+            (proptest::sample::select(parts.to_vec()), times).prop_map(|(part, n)| part.repeat(n));
+        proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn lines_do_not_depend_on_how_the_text_comes(text in text(), cuts in proptest::collection::vec(0..9000usize, 0..20)) {
+            let (mut chunks, mut left) = (Vec::new(), &text[..]);
+            for cut in cuts {
+                let (chunk, after) = left.split_at(cut.min(left.len()));
+                chunks.push(chunk);
+                left = after;
+            }
+            chunks.push(left);
+            prop_assert_eq!(lines_of(&chunks), expected(&text));
+        }
+
+        #[test]
+        fn valid_text_is_never_cut_inside_a_character(text in "[a€🦀é\n]{0,9000}", chunk in 1..5000usize) {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
+            for line in lines_of(&chunks) {
+                prop_assert!(String::from_utf8(line).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_longest_length_stays_whole() {
+        for end in ["\n", "\r\n", ""] {
+            let line = vec![b'x'; LINE_BYTES];
+            assert_eq!(lines_of(&[&line, end.as_bytes()]), [line]);
+        }
+    }
+
+    #[test]
+    fn a_longer_line_goes_on_with_a_mark() {
+        let line = vec![b'x'; LINE_BYTES + 1];
+        assert_eq!(
+            lines_of(&[&line, b"\nnext\n"]),
+            [vec![b'x'; LINE_BYTES], b"...x".to_vec(), b"next".to_vec()]
+        );
+    }
+
+    #[test]
+    fn a_character_on_the_limit_goes_to_the_next_record() {
+        let line = ["x".repeat(LINE_BYTES - 1), "€ 5\n".into()].concat();
+        assert_eq!(lines_of(&[line.as_bytes()]), [vec![b'x'; LINE_BYTES - 1], "...€ 5".into()]);
+    }
+
+    #[test]
+    fn control_characters_are_made_harmless_byte_by_byte() {
+        let lines = lines_of(&[b"a\tb\0c\x1b[2J\x7f\r.\xc2\x9b31m \xff\x9b\n"]);
+        assert_eq!(lines, [b"a\tb?c?[2J??.??31m \xff\x9b"]);
+    }
+
+    #[test]
+    fn empty_lines_are_not_logged() {
+        assert_eq!(lines_of(&[b"\n\n\r\na\n\nb"]), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn what_follows_a_partial_line_is_marked() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"Password: ");
+        assert_eq!(buffer.line(), None);
+        assert_eq!(rest(&mut buffer, false), [b"Password: "]);
+        read(&mut buffer, b"wrong\nbye\n");
+        assert_eq!(whole_lines(&mut buffer), [&b"...wrong"[..], b"bye"]);
+    }
+
+    #[test]
+    fn a_partial_line_whose_newline_comes_later_is_one_record() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"Loading");
+        assert_eq!(rest(&mut buffer, false), [b"Loading"]);
+        read(&mut buffer, b"\nnext\n");
+        assert_eq!(whole_lines(&mut buffer), [b"next"]);
+    }
+
+    #[test]
+    fn that_a_line_goes_on_survives_the_change_of_buffers() {
+        let mut first = LineBuffer::new();
+        read(&mut first, b"one");
+        assert_eq!(rest(&mut first, false), [b"one"]);
+        let mut second = LineBuffer::new();
+        second.begin(first.continues());
+        read(&mut second, b" two\n");
+        assert_eq!(whole_lines(&mut second), [b"... two"]);
+    }
+
+    #[test]
+    fn a_character_that_is_not_complete_waits_once() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"5 \xe2\x82");
+        assert_eq!(rest(&mut buffer, false), [b"5 "]);
+        read(&mut buffer, b"\xac");
+        assert_eq!(rest(&mut buffer, false), ["...€".as_bytes()]);
+        read(&mut buffer, b"\xe2\x82");
+        assert_eq!(rest(&mut buffer, false), [b"...\xe2\x82"]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_taken_comes_again() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"a\x01b\nc\n");
+        assert_eq!(buffer.line(), Some(&b"a?b"[..]));
+        read(&mut buffer, b"d\n");
+        assert_eq!(whole_lines(&mut buffer), [&b"a?b"[..], b"c", b"d"]);
+    }
+}

@@ -289,3 +289,196 @@ impl<'a> Iterator for Records<'a> {
 fn place(position: u64) -> usize {
     (position % RING_BYTES as u64) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::Mode::*;
+    use super::*;
+    use proptest::prelude::*;
+    use std::{boxed::Box, collections::VecDeque, vec, vec::Vec};
+
+    const JOB_BYTES: usize = RING_BYTES - RING_RESERVED_BYTES;
+
+    fn push(ring: &mut Ring, class: Class, bytes: &[u8], echo_at: usize) -> Result<(), Full> {
+        // As the log does: more is reserved than used in the end.
+        ring.reserve(class, bytes.len() + 20)?[..bytes.len()].copy_from_slice(bytes);
+        ring.commit(bytes.len(), echo_at);
+        Ok(())
+    }
+
+    fn fill(ring: &mut Ring, class: Class, bytes: &[u8]) -> usize {
+        (0..).take_while(|_| push(ring, class, bytes, 0).is_ok()).count()
+    }
+
+    /// A record that tells which it is.
+    fn numbered(number: usize, len: usize) -> Vec<u8> {
+        let mut record = vec![number as u8; len];
+        record[..4].copy_from_slice(&(number as u32).to_ne_bytes());
+        record
+    }
+
+    /// What a reader is to see: a queue, and a count of what went before its first.
+    struct Model {
+        mode: Mode,
+        waiting: VecDeque<Vec<u8>>,
+        lost: usize,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(Class, usize),
+        Take(Reader, usize),
+        Lose(Reader, usize),
+        Switch(Reader, Mode),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let reader = || prop_oneof![Just(Reader::Syslog), Just(Reader::Stderr)];
+        let mode = prop_oneof![4 => Just(Hold), 4 => Just(Yield), 1 => Just(Off)];
+        let len = prop_oneof![4..200usize, 200..4400usize];
+        prop_oneof![
+            20 => (prop_oneof![Just(Class::Job), Just(Class::Own)], len).prop_map(|(class, len)| Step::Push(class, len)),
+            8 => (reader(), 0..40usize).prop_map(|(reader, count)| Step::Take(reader, count)),
+            1 => (reader(), 0..3usize).prop_map(|(reader, count)| Step::Lose(reader, count)),
+            1 => (reader(), mode).prop_map(|(reader, mode)| Step::Switch(reader, mode)),
+        ]
+    }
+
+    /// Takes the oldest records of those who yield away until the ring has as many as the model.
+    fn yield_as(ring: &Ring, models: &mut [Model; 2]) {
+        for (model, reader) in models.iter_mut().zip([Reader::Syslog, Reader::Stderr]) {
+            let count = ring.records(reader).count();
+            if model.mode == Yield && count < model.waiting.len() {
+                model.lost += model.waiting.len() - count;
+                model.waiting.drain(..model.waiting.len() - count);
+            }
+        }
+    }
+
+    fn check(ring: &Ring, models: &[Model; 2]) {
+        for (model, reader) in models.iter().zip([Reader::Syslog, Reader::Stderr]) {
+            assert!(ring
+                .records(reader)
+                .map(|record| record.bytes())
+                .eq(model.waiting.iter().map(|bytes| &bytes[..])));
+            assert_eq!(ring.lost(reader) as usize, model.lost);
+            assert_eq!(ring.is_empty(reader), model.waiting.is_empty());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn readers_see_every_record_once_and_in_order(steps in proptest::collection::vec(step(), 1..400)) {
+            let mut ring = Box::new(Ring::new());
+            let mut models = [Hold, Hold].map(|mode| Model { mode, waiting: VecDeque::new(), lost: 0 });
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Push(class, len) => {
+                        let record = numbered(number, len);
+                        if push(&mut ring, class, &record, 4).is_ok() {
+                            models.iter_mut().filter(|model| model.mode != Off).for_each(|model| model.waiting.push_back(record.clone()));
+                        } else {
+                            // Only because of one who holds, who has more than half of it.
+                            let held = models.iter().filter(|model| model.mode == Hold)
+                                .map(|model| model.waiting.iter().map(|bytes| bytes.len() + HEADER_BYTES).sum::<usize>()).max();
+                            prop_assert!(held.unwrap_or(0) > JOB_BYTES - 2 * 4500);
+                        }
+                        yield_as(&ring, &mut models);
+                    }
+                    Step::Take(reader, count) => {
+                        let model = &mut models[reader as usize];
+                        let count = count.min(model.waiting.len());
+                        model.waiting.drain(..count);
+                        ring.advance(reader, count);
+                    }
+                    Step::Lose(reader, count) => {
+                        let model = &mut models[reader as usize];
+                        let count = count.min(model.waiting.len());
+                        model.waiting.drain(..count);
+                        model.lost += count;
+                        ring.lose(reader, count);
+                    }
+                    Step::Switch(reader, mode) => {
+                        let model = &mut models[reader as usize];
+                        if mode == Off || model.mode == Off {
+                            model.waiting.clear();
+                            model.lost = 0;
+                        }
+                        model.mode = mode;
+                        ring.set_mode(reader, mode);
+                    }
+                }
+                check(&ring, &models);
+            }
+        }
+    }
+
+    #[test]
+    fn the_echo_is_the_second_part() {
+        let mut ring = Ring::new();
+        push(&mut ring, Class::Own, b"<30>tag: text\n", 4).unwrap();
+        let record = ring.records(Reader::Stderr).next().unwrap();
+        assert_eq!((record.bytes(), record.echo()), (&b"<30>tag: text\n"[..], &b"tag: text\n"[..]));
+    }
+
+    #[test]
+    fn jobs_leave_a_part_to_messages() {
+        let mut ring = Ring::new();
+        let line = [b'x'; 96];
+        let lines = fill(&mut ring, Class::Job, &line);
+        assert_eq!(lines, JOB_BYTES / (96 + HEADER_BYTES));
+        let messages = fill(&mut ring, Class::Own, &line);
+        assert_eq!(messages, RING_BYTES / (96 + HEADER_BYTES) - lines);
+        assert!(!ring.has_room(Class::Own, 116));
+    }
+
+    #[test]
+    fn a_reader_that_yields_holds_nobody_up() {
+        let mut ring = Ring::new();
+        ring.set_mode(Reader::Stderr, Yield);
+        for number in 0..10_000 {
+            push(&mut ring, Class::Job, &numbered(number, 60), 0).unwrap();
+            ring.advance(Reader::Syslog, 1);
+        }
+        let kept: Vec<Vec<u8>> =
+            ring.records(Reader::Stderr).map(|record| record.bytes().to_vec()).collect();
+        let lost = ring.lost(Reader::Stderr) as usize;
+        assert_eq!(lost + kept.len(), 10_000);
+        assert_eq!(kept[0], numbered(lost, 60));
+        assert!(kept.len() > RING_BYTES / 2 / 64);
+    }
+
+    #[test]
+    fn nothing_is_lost_for_a_record_that_is_not_taken() {
+        let mut ring = Ring::new();
+        ring.set_mode(Reader::Stderr, Yield);
+        fill(&mut ring, Class::Own, &[b'x'; 100]);
+        assert_eq!(ring.lost(Reader::Stderr), 0);
+    }
+
+    #[test]
+    fn a_quiet_ring_stays_at_its_beginning() {
+        let mut ring = Ring::new();
+        for _ in 0..1000 {
+            push(&mut ring, Class::Own, &[b'x'; 500], 0).unwrap();
+            ring.advance(Reader::Syslog, 1);
+            ring.advance(Reader::Stderr, 1);
+        }
+        assert!(ring.bytes[HEADER_BYTES + 500..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn told_losses_are_told_once() {
+        let mut ring = Ring::new();
+        for number in 0..5 {
+            push(&mut ring, Class::Own, &numbered(number, 8), 0).unwrap();
+        }
+        ring.lose(Reader::Syslog, 3);
+        ring.told(Reader::Syslog, 2);
+        assert_eq!((ring.lost(Reader::Syslog), ring.lost(Reader::Stderr)), (1, 0));
+        assert_eq!(ring.records(Reader::Syslog).next().unwrap().bytes(), numbered(3, 8));
+    }
+}
