@@ -95,7 +95,7 @@ fn as_process_1_it_reaps_orphans() {
     let script = format!("for i in 0 1 2 3 4 5 6 7 8 9; do {orphan} done; exit 33");
     let orphans = job("a", &format!("cmd /bin/sh -c \"{script}\""));
     let (mut world, init) = container(&(orphans + &sleepers("b")));
-    world.log().wait_for("job a [");
+    world.exited("a");
     eventually("ten orphans and b", || children_of(init).len() == 11);
     world.file("go", "");
     eventually("b and nothing else, no zombie either", || children_of(init).len() == 1);

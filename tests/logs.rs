@@ -114,8 +114,8 @@ fn local_minutes() -> u64 {
 fn start_and_exit_of_jobs_and_errors_in_the_file_are_logged() {
     let world = World::with(&job("a", "cmd /bin/true"));
     world.started("a");
-    world.log().wait_for("job a [");
-    world.config("job {\n  name a\n  cmd /bin/true\n  color blue\n}\n");
+    world.exited("a");
+    world.config("job {\n  name a\n  color blue\n  cmd /bin/true\n}\n");
     world.log().wait_for("color");
     world.log().wait_for(&format!("FAILED to parse {}", world.config_file().display()));
 }
@@ -201,7 +201,7 @@ fn a_partial_line_is_sent_after_a_pause() {
 #[test]
 fn what_a_job_wrote_before_it_ended_is_logged() {
     let world = World::with(&job("a", "cmd /bin/sh -c \"echo 1; echo 2; echo 3; exit 1\"\n  once"));
-    world.log().wait_for("job a [");
+    world.exited("a");
     world.log().wait_line("a", "3");
     assert_eq!(world.log().lines("a"), ["1", "2", "3"]);
 }
@@ -210,7 +210,7 @@ fn what_a_job_wrote_before_it_ended_is_logged() {
 fn what_an_ended_job_left_behind_still_has_its_output_logged() {
     let left = "(until [ -e $DIR/go ]; do sleep 0.02; done; echo late) & exit 0";
     let world = World::with(&job("a", &format!("cmd /bin/sh -c \"{left}\"\n  once")));
-    world.log().wait_for("job a [");
+    world.exited("a");
     world.file("go", "");
     world.log().wait_line("a", "late");
 }
@@ -425,7 +425,7 @@ fn stderr_can_be_a_pipe_that_is_read() {
     let reading =
         std::thread::spawn(move || File::from(reader).read_to_string(&mut said).map(|_| said));
     world.log().wait_line("a", "1000");
-    world.log().wait_for("job a [");
+    world.exited("a");
     world.stop();
     let said = reading.join().unwrap().unwrap();
     let lines = said.lines().filter_map(|line| line.strip_prefix("a[")?.split_once("]: "));

@@ -139,7 +139,7 @@ fn an_emptied_file_ends_all_jobs() {
 fn a_once_job_that_is_changed_runs_once_more() {
     let say = |word| job("a", &format!("cmd /bin/echo {word}\n  once"));
     let world = World::with(&say("one"));
-    world.log().wait_for("job a [");
+    world.exited("a");
     world.config(&say("two"));
     world.log().wait_line("a", "two");
     // One that is not changed does not: the job b tells that the edit is applied.
@@ -169,7 +169,7 @@ fn a_running_once_job_that_is_changed_runs_with_its_new_definition() {
 #[test]
 fn a_job_that_waits_for_its_10_s_is_started_at_once_when_it_is_changed() {
     let world = World::with(&job("a", "cmd /bin/false"));
-    let exit = world.log().wait_for("job a [");
+    let exit = world.exited("a");
     world.config(&sleepers("a"));
     let start = world.log().wait_after(&exit, "started job a [");
     assert!(start.at - exit.at < Duration::from_secs(5));
@@ -178,7 +178,7 @@ fn a_job_that_waits_for_its_10_s_is_started_at_once_when_it_is_changed() {
 #[test]
 fn a_job_that_said_33_is_started_when_it_is_changed() {
     let world = World::with(&job("a", "cmd /bin/sh -c \"exit 33\""));
-    let exit = world.log().wait_for("job a [");
+    let exit = world.exited("a");
     world.config(&sleepers("a"));
     world.log().wait_after(&exit, "started job a [");
 }

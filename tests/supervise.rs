@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use common::process::{self, gone, send};
@@ -104,7 +106,7 @@ fn output_and_ends_of_jobs_are_logged_while_a_wait_job_runs() {
     world.log().wait_for("pausing for job setup to finish");
     world.file("talks.go", "");
     world.log().wait_line("talks", "done");
-    world.log().wait_for("job talks [");
+    world.exited("talks");
     assert!(world.log().own("job setup finished").is_empty());
 }
 
@@ -139,7 +141,7 @@ fn once_and_exit_status_33_mean_no_restart() {
     ];
     let world = World::with(&config.concat());
     for name in ["once", "once-failing", "thirty-three"] {
-        world.log().wait_for(&format!("job {name} ["));
+        world.exited(name);
     }
     // By then the others would have been as well: they were started before it.
     world.log().within(LONG).wait_nth("started job restarted [", 2);
@@ -153,7 +155,7 @@ fn once_and_exit_status_33_mean_no_restart() {
 #[test]
 fn a_job_that_exited_within_10_s_is_restarted_10_s_later() {
     let world = World::with(&job("a", "cmd /bin/sh -c \"exit 1\""));
-    let exit = world.log().wait_for("job a [");
+    let exit = world.exited("a");
     let start = world.log().within(LONG).wait_after(&exit, "started job a [");
     assert_between(9, 13, "the restart", start.at - exit.at);
 }
@@ -161,7 +163,7 @@ fn a_job_that_exited_within_10_s_is_restarted_10_s_later() {
 #[test]
 fn a_job_that_lived_for_10_s_is_restarted_at_once() {
     let world = World::with(&job("a", "cmd /bin/sleep 10.5"));
-    let exit = world.log().within(LONG).wait_for("job a [");
+    let exit = world.log().within(LONG).wait_exit("a");
     assert!(exit.text.contains("exited after 10 sec"), "{exit:?}");
     let start = world.log().wait_after(&exit, "started job a [");
     assert_between(0, 1, "the restart", start.at - exit.at);
@@ -181,7 +183,7 @@ fn a_wait_job_without_once_is_restarted_after_10_s_too() {
 fn a_job_that_a_signal_ended_is_restarted_as_well() {
     let world = World::with(&sleepers("a"));
     send(world.pid_of("a"), SIGKILL);
-    let exit = world.log().wait_for("job a [");
+    let exit = world.exited("a");
     assert!(exit.text.ends_with("signal 9"), "{exit:?}");
     world.log().within(LONG).wait_after(&exit, "started job a [");
 }
@@ -190,7 +192,7 @@ fn a_job_that_a_signal_ended_is_restarted_as_well() {
 fn what_a_job_that_exited_by_itself_left_behind_is_left_alone() {
     let leave = "cmd /bin/sh -c \"sleep 1000 & echo $!; exit 0\"";
     let world = World::with(&(job("setup", &format!("{leave}\n  once")) + &sleepers("b")));
-    world.log().wait_for("job setup [");
+    world.exited("setup");
     eventually("the line with the pid", || !world.log().lines("setup").is_empty());
     let left: i32 = world.log().lines("setup")[0].parse().unwrap();
     // pmtr has other things to do meanwhile, such as stopping and starting.
@@ -237,7 +239,7 @@ fn a_job_that_heeds_sigterm_is_not_sent_sigkill() {
     world.log().wait_line("a", "up");
     world.config(&sleepers("b"));
     world.log().wait_line("a", "bye");
-    let exit = world.log().wait_for("job a [");
+    let exit = world.exited("a");
     assert!(exit.text.ends_with("exit status 0"), "{exit:?}");
     assert!(world.log().own("SIGKILL").is_empty());
 }
@@ -419,19 +421,21 @@ fn a_failed_fork_is_logged_and_tried_again() {
     world.config(&sleepers("a"));
     world.start_as_user(65534);
     let a = world.running("a");
+    let (soft, _) = process::limits(world.pid(), "Max processes");
     limit_processes(&world, "0");
     world.config(&sleepers("a b"));
     let failure = world.log().wait_for("job b: ");
     assert!(failure.text.contains("ry again") || failure.text.contains("temporarily unavailable"));
-    limit_processes(&world, "unlimited");
+    limit_processes(&world, &soft);
     world.log().within(LONG).wait_for("started job b [");
     assert!(alive(a));
 }
 
-/// How many processes the user of this world's pmtr may have, as far as pmtr is asked.
+/// Sets the number of processes that pmtr's user may have when pmtr asks.
 fn limit_processes(world: &World, number: &str) {
     let arguments = [format!("--nproc={number}:"), format!("--pid={}", world.pid())];
-    let done = std::process::Command::new("prlimit").args(&arguments).status();
+    // As that user: another one's limits only the privileged may set.
+    let done = Command::new("prlimit").args(arguments).uid(65534).gid(65534).status();
     assert!(done.expect("prlimit").success());
 }
 
@@ -441,7 +445,7 @@ fn an_orphan_of_a_job_is_no_concern_of_the_supervisor() {
     let script = "(until [ -e $DIR/go ]; do sleep 0.02; done) & exit 33";
     let mut world =
         World::with(&(job("a", &format!("cmd /bin/sh -c \"{script}\"")) + &sleepers("b")));
-    world.log().wait_for("job a [");
+    world.exited("a");
     world.file("go", "");
     world.fence();
     assert!(world.is_up());

@@ -234,6 +234,16 @@ impl Waiting<'_> {
         self.wait(&what, |mut all| all.find(|r| r.tag == job && r.text == text))
     }
 
+    /// Waits for the message that tells of the job's first exit.
+    #[track_caller]
+    pub fn wait_exit(&self, job: &str) -> Record {
+        let start = format!("job {job} [");
+        let tells = |text: &str| text.starts_with(&start) && text.contains("] exited after ");
+        self.wait(&format!("the exit of {job}"), |mut all| {
+            all.find(|r| r.tag == OWN && tells(&r.text))
+        })
+    }
+
     #[track_caller]
     fn wait(
         &self,

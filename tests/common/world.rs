@@ -367,6 +367,12 @@ impl World {
         self.log.wait_for(&start_of(job))
     }
 
+    /// Waits for the job's first exit; its record.
+    #[track_caller]
+    pub fn exited(&self, job: &str) -> Record {
+        self.log.within(SHORT).wait_exit(job)
+    }
+
     /// How often the job was started so far.
     pub fn starts(&self, job: &str) -> usize {
         self.log.own(&start_of(job)).len()
