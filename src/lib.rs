@@ -1,10 +1,84 @@
-//! pmtr: a small process supervisor for appliances.
+//! pmtr: a small process supervisor for appliances. One file lists every
+//! program of a device; this runs them. What it does for its user is in the
+//! README; this page is about the house.
+//!
+//! # In one breath
+//!
+//! Pure house, thin door. Configuration text and events come in at one door,
+//! actions leave by one door, time is an argument, running out of room is a
+//! value, and a job is in exactly one state. Only [`sys`] knows Linux.
+//!
+//! # The promises, and what each one costs
+//!
+//! | promise | how it is kept |
+//! |---|---|
+//! | after start-up nothing is allocated | fixed tables; the pure modules are `no_std` without `alloc` |
+//! | memory has a bound | every capacity is a constant of [`limits`] |
+//! | nothing wakes up without a reason | one epoll_wait(2), one timer, armed only while something is due |
+//! | the loop never blocks | non-blocking log and pipes; `wait` is a state, not a waitpid(2); no look-ups of users or hosts, no sleep |
+//! | a refused configuration changes nothing | it is parsed into a second table, checked, and only then the tables are swapped |
+//! | a clock step changes nothing | one clock, which cannot be set ([`time`]) |
+//! | no process is lost, left behind or doubled | a session and group for each job; groups are killed before their leader is reaped; a state file outlives pmtr ([`state`]) |
+//! | nothing that happens after start-up ends the supervisor | a failed fork, a full table, a missing /dev/log: told, and tried again |
+//!
+//! # The data's way
+//!
+//! ```text
+//! file ─ sys ─► text ─► tokens ─► job specs in the STANDBY configuration      pure
+//!                          │ any error: line, column, reason; the live one is untouched
+//!                          ▼
+//!              reconcile(live, standby): keep · restart · start · stop        pure
+//! ────────────────────────────────────────────────────────────────────────────────────
+//! signalfd · inotify · job pipes · timer ─► Event ─► Supervisor::handle(now, event)
+//!                                     ▲                          │
+//!              next_deadline() arms the timer                    ▼  poll(now) until None
+//!                                   Event ◄─ sys performs ◄── Action  (spawn, signal, exit …)
+//! every sentence of the log ─ log facade ─► a ring of records ─► /dev/log, stderr
+//! ```
+//!
+//! [`poll`](supervise::Supervisor::poll) returns one action and moves the
+//! state *before* it returns it; the shell performs it and feeds the result
+//! back before it asks again. So `wait` is just nothing to do, a failed fork is
+//! known before the next job is tried, and no list of actions can overflow.
+//!
+//! # The rooms
+//!
+//! | where | what |
+//! |---|---|
+//! | [`limits`] | every capacity, with its reason |
+//! | [`time`] | points in time of the one clock |
+//! | [`name`] | a job's name, and showing bytes that users chose |
+//! | [`config`] | bytes to a configuration: lexer, parser, values, problems |
+//! | [`supervise`] | the state machine: events, actions, states, sentences |
+//! | [`lines`], [`ring`] | a job's output as clean lines; records that wait for the log |
+//! | [`state`] | what is remembered for the case that pmtr is killed |
+//! | [`sys`] | epoll, signalfd, timerfd, inotify, fork and exec, pipes, syslog: all of `std`, nix, libc and `unsafe` |
+//!
+//! # Decisions
+//!
+//! - **One pipe tells every failure between fork and exec**
+//!   ([`sys::spawn`]). A child writes there before it exits, so whoever reads
+//!   it before reaping knows why; a successful start costs nothing.
+//! - **Users are looked up by the child**: always as the system has them now,
+//!   and a name service that blocks or allocates blocks one job.
+//! - **The group of a stopped job is killed while its leader is a zombie**:
+//!   until it is reaped nobody else can have that number.
+//! - **A job in the file is the same job while its name is**: two definitions
+//!   are compared field by field through [`config::JobView`], whose `==` is
+//!   the question "has it changed?".
+//! - **What a job depends on is looked at when it is to start**, and whenever
+//!   a watch hints at a change: only content counts.
+
 #![no_std]
 #![warn(missing_docs)]
 
 pub mod config;
 pub mod limits;
+pub mod lines;
 pub mod name;
+pub mod process;
+pub mod ring;
+pub mod state;
 pub mod supervise;
 pub mod time;
 

@@ -8,6 +8,8 @@
 //! environment variable of the name given there (a recipe exports it). A value
 //! that is not a number, or out of range, does not compile.
 
+#![forbid(unsafe_code)]
+
 /// How many jobs a configuration may hold (`PMTR_MAX_JOBS`).
 pub const MAX_JOBS: usize = setting(option_env!("PMTR_MAX_JOBS"), 1024, 1, 16_384);
 
@@ -37,6 +39,9 @@ pub const MAX_ULIMITS: usize = 2 * MAX_JOBS + 64;
 /// How many `report to` and `listen on` lines a configuration may hold.
 pub const MAX_ADDRESSES: usize = 16;
 
+/// How many CPUs `cpu` can name: the kernel's `CPU_SETSIZE` (CPU_SET(3)).
+pub const MAX_CPUS: usize = 1024;
+
 /// The longest path that is used: the kernel's `PATH_MAX`, NUL included.
 pub const PATH_BYTES: usize = 4096;
 
@@ -60,6 +65,13 @@ pub const RING_BYTES: usize = 64 * 1024;
 /// What of the ring only pmtr's own messages may fill, so that a flood of job
 /// output does not push them out.
 pub const RING_RESERVED_BYTES: usize = 16 * 1024;
+
+/// How many records go to the log in one system call, where they are there.
+pub const LOG_BATCH: usize = 32;
+
+/// How many job output pipes are read in one turn of the loop; the others come
+/// next, so that no number of busy jobs keeps it from its other work for long.
+pub const STREAMS_PER_TURN: usize = 64;
 
 /// How many directories and files are watched for changes of the configuration
 /// and of what jobs depend on. Each path needs one, each symbolic link on its

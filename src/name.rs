@@ -48,6 +48,15 @@ impl fmt::Debug for Name {
     }
 }
 
+/// Bytes that a user chose, such as a path, shown as text by [`write_lossy`].
+pub struct Lossy<'a>(pub &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_lossy(f, self.0)
+    }
+}
+
 /// Writes bytes that a user chose as text: control characters and what is not
 /// UTF-8 become `?`, one for each byte of the latter.
 pub fn write_lossy(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {

@@ -11,6 +11,11 @@ pub enum Action {
         /// The job.
         job: JobId,
     },
+    /// Look at the files that the job depends on, before its start; answer with `Depends`.
+    Look {
+        /// The job.
+        job: JobId,
+    },
     /// Send a signal to a job's first process; no answer.
     Signal {
         /// The process.

@@ -36,12 +36,13 @@ pub enum Event {
         /// The job that was being stopped.
         job: JobId,
     },
-    /// What a job depends on was looked at, after a reload or because it may have changed.
+    /// What a job depends on was looked at, because
+    /// [`Action::Look`](crate::supervise::Action::Look) asked for it or it may have changed.
     Depends {
         /// The job.
         job: JobId,
-        /// A digest of the content of all of its files; none if one cannot be read.
-        digest: Option<u64>,
+        /// A digest of the content of all of its files, or the first one that cannot be read.
+        digest: Result<u64, Unreadable>,
     },
     /// A control datagram enables a job (manual, "UDP control").
     Enable {
@@ -58,6 +59,15 @@ pub enum Event {
         /// The signal that asked for it.
         signal: i32,
     },
+}
+
+/// A file of a `depends` block that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its place in the block, from 0.
+    pub file: u16,
+    /// Why.
+    pub errno: Errno,
 }
 
 /// How a process ended (wait(2)).
@@ -97,18 +107,18 @@ pub enum Stage {
     Session,
     /// Signal mask and dispositions: sigprocmask(2), sigaction(2).
     Signals,
-    /// Looking the `user` up: getpwnam(3), getgrouplist(3).
+    /// `dir`: chdir(2).
+    Dir,
+    /// Looking the `user` up: getpwnam(3).
     User,
-    /// `ulimit`: setrlimit(2).
-    Ulimit,
+    /// Supplementary groups: initgroups(3).
+    Groups,
     /// `nice`: setpriority(2).
     Nice,
     /// `cpu`: sched_setaffinity(2).
     Cpu,
-    /// `dir`: chdir(2).
-    Dir,
-    /// Supplementary groups: setgroups(2).
-    Groups,
+    /// `ulimit`: prlimit(2).
+    Ulimit,
     /// setgid(2).
     Gid,
     /// setuid(2).
@@ -130,12 +140,12 @@ impl Stage {
     pub const ALL: [Stage; 15] = [
         Stage::Session,
         Stage::Signals,
+        Stage::Dir,
         Stage::User,
-        Stage::Ulimit,
+        Stage::Groups,
         Stage::Nice,
         Stage::Cpu,
-        Stage::Dir,
-        Stage::Groups,
+        Stage::Ulimit,
         Stage::Gid,
         Stage::Uid,
         Stage::Stdin,

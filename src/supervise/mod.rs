@@ -1,17 +1,37 @@
 //! The state machine: events in, actions out, time as an argument.
+//!
+//! `poll` moves the state *before* it returns an action; the shell performs it
+//! and feeds the result back before it asks again. So `wait` is just nothing to
+//! do, a failed fork is known before the next job is tried, and no list of
+//! actions can overflow.
 
 #![forbid(unsafe_code)]
 
 mod action;
+mod deadlines;
 mod event;
+mod job;
+mod notice;
+mod reload;
+mod supervisor;
+mod table;
 
 pub use action::{Action, StopSignal};
-pub use event::{Errno, Event, ExitStatus, Failure, Stage};
+pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable};
+pub use job::{KILL_DELAY, RESTART_DELAY, SPAWN_PAUSE, TELL_DELAY};
+pub use supervisor::{Supervisor, DO_NOT_RESTART};
 
 /// A job of the supervisor's table: its slot, and which tenant of the slot it
 /// is. One that has left finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobId {
-    pub(crate) slot: u16,
-    pub(crate) generation: u16,
+    slot: u16,
+    generation: u16,
+}
+
+impl JobId {
+    /// The row of the job in tables that others keep; below `MAX_JOBS`.
+    pub fn slot(self) -> usize {
+        usize::from(self.slot)
+    }
 }

@@ -1,0 +1,120 @@
+//! From one configuration to the next: keep, restart, start, stop (manual,
+//! "Operator notes").
+
+use crate::name::Name;
+use crate::supervise::job::{Depends, Idle, State, Then};
+use crate::supervise::supervisor::Supervisor;
+
+impl Supervisor {
+    /// Makes the standby configuration the live one. A job that is the same in
+    /// both keeps its process; one that is not is stopped, and starts in its
+    /// turn. What a control datagram had changed ends here.
+    pub(super) fn reconcile(&mut self) {
+        if self.leaving {
+            return;
+        }
+        let len = self.config().len().max(self.standby().len());
+        self.row_of[..len].fill(0);
+        for slot in self.table.slots() {
+            if self.table.state(slot) != State::Vacant {
+                self.reconcile_row(slot);
+            }
+        }
+        self.live = 1 - self.live;
+        self.turn = 0;
+        self.rowless = self.config().len() as u16;
+        self.rowless -= self.row_of[..len].iter().filter(|&&row| row > 0).count() as u16;
+        self.add_rowless();
+    }
+
+    fn reconcile_row(&mut self, slot: u16) {
+        let job = self.table.job(slot);
+        let (new, old_spec) = (&self.configs[1 - self.live], self.spec_of(slot));
+        let Some(position) = new.find(job.name.as_bytes()) else {
+            self.take_out(slot);
+            return;
+        };
+        let spec = new.job(position);
+        let is_same = old_spec.is_some_and(|old| old == spec);
+        let is_disabled = spec.is_disabled();
+        self.row_of[position] = slot + 1;
+        self.table.job_mut(slot).spec = Some(position as u16);
+        if is_same {
+            self.undo_control(slot, is_disabled);
+        } else {
+            self.table.job_mut(slot).depends = Depends::Unknown;
+            self.change(slot, is_disabled);
+        }
+    }
+
+    /// The job is in the file no more.
+    fn take_out(&mut self, slot: u16) {
+        if self.table.state(slot).is_alive() {
+            self.table.job_mut(slot).spec = None;
+            self.stop(slot, Then::Remove);
+        } else {
+            self.table.vacate(slot);
+        }
+    }
+
+    /// The job has a new definition.
+    fn change(&mut self, slot: u16, is_disabled: bool) {
+        if self.table.state(slot).is_alive() {
+            self.stop(slot, if is_disabled { Then::Disable } else { Then::Queue });
+        } else {
+            self.table.enter(slot, first_state(is_disabled));
+        }
+    }
+
+    /// The job has the same definition: it is to be as that says, whatever a
+    /// control datagram made of it.
+    fn undo_control(&mut self, slot: u16, is_disabled: bool) {
+        match self.table.state(slot) {
+            State::Idle(Idle::Disabled) => self.table.enter(slot, first_state(is_disabled)),
+            State::Stopping { then: Then::Disable, .. }
+            | State::Clearing { then: Then::Disable, .. } => {
+                if !is_disabled {
+                    self.stop(slot, Then::Queue);
+                }
+            }
+            state if is_disabled && state.is_alive() => self.stop(slot, Then::Disable),
+            State::BackingOff { .. } | State::Queued | State::Blocked if is_disabled => {
+                self.table.enter(slot, State::Idle(Idle::Disabled));
+            }
+            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked => {}
+            State::BackingOff { .. } | State::Starting { .. } | State::Running { .. } => {}
+            State::Failing { .. } | State::Stopping { .. } | State::Clearing { .. } => {}
+        }
+    }
+
+    /// Gives rows to the jobs that have none yet, as far as there are any.
+    pub(super) fn add_rowless(&mut self) {
+        if self.rowless == 0 || self.leaving {
+            return;
+        }
+        for position in 0..self.config().len() {
+            if self.row_of[position] == 0 && !self.add_row(position) {
+                return;
+            }
+        }
+    }
+
+    fn add_row(&mut self, position: usize) -> bool {
+        let spec = self.config().job(position);
+        let (name, state) = (Name::new(spec.name()), first_state(spec.is_disabled()));
+        let Some(slot) = self.table.add(name, position as u16, state) else { return false };
+        self.row_of[position] = slot + 1;
+        self.rowless -= 1;
+        self.turn = self.turn.min(position as u16);
+        true
+    }
+}
+
+/// What a job is in when it is new.
+fn first_state(is_disabled: bool) -> State {
+    if is_disabled {
+        State::Idle(Idle::Disabled)
+    } else {
+        State::Queued
+    }
+}

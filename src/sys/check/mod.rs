@@ -1,0 +1,296 @@
+//! What would keep a job from starting: the warnings of `pmtr -t`.
+//!
+//! For each job a child goes through the same steps as between fork and exec,
+//! as far as they leave no trace, and asks the kernel about the rest as the
+//! user that it has become by then (access(2)). So permissions, read-only file
+//! systems and access control lists are judged by who knows them. Nothing is
+//! created, opened for writing, or run.
+
+mod program;
+
+use core::ffi::CStr;
+use core::fmt::{self, Display};
+
+use super::spawn::{self, Limit, NoWayBack, User};
+use super::std::io::{self, Read, Write};
+use super::std::{format, fs::File, prelude::v1::*, vec};
+use crate::config::{Config, JobView, Resource};
+use crate::name::{write_lossy, Name};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::stat::{stat, SFlag};
+use nix::sys::wait::{waitpid, WaitStatus};
+use nix::unistd::{access, fork, pipe2, AccessFlags, ForkResult};
+
+/// Looks for what would keep the enabled jobs of a configuration from starting,
+/// if they were started by the user that calls this. Tells `found` the line of
+/// the job and what is wrong; returns how often.
+///
+/// Not for the supervisor's loop: it forks, waits and allocates.
+pub fn check(config: &Config, found: &mut dyn FnMut(u32, &dyn Display)) -> u32 {
+    let mut count = 0;
+    for job in config.jobs().filter(|job| !job.is_disabled()) {
+        let name = Name::new(job.name());
+        for problem in problems(job) {
+            found(job.line(), &format_args!("job {name}: {problem}"));
+            count += 1;
+        }
+    }
+    count
+}
+
+fn problems(job: JobView<'_>) -> Vec<String> {
+    match ask_child(job) {
+        Ok(text) => text.lines().map(String::from).collect(),
+        Err(error) => vec![format!("cannot be checked: {error}")],
+    }
+}
+
+/// The problems of a job, one a line.
+fn ask_child(job: JobView<'_>) -> io::Result<String> {
+    let (answer, out) = pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: `pmtr -t` has one thread, so no lock is held by another one.
+    let ForkResult::Parent { child } = (unsafe { fork() })? else {
+        let _no_way_back = NoWayBack;
+        Examiner { job, lost: false, out: File::from(out) }.examine();
+        exit(0)
+    };
+    drop(out);
+    let mut text = String::new();
+    File::from(answer).read_to_string(&mut text)?;
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(text),
+        _ => Err(io::Error::other("the examining process failed")),
+    }
+}
+
+fn exit(status: i32) -> ! {
+    // SAFETY: ends the process, and nothing else.
+    unsafe { libc::_exit(status) }
+}
+
+/// Goes through the steps of a start, and on where a start would end.
+struct Examiner<'a> {
+    job: JobView<'a>,
+    /// Not in the job's directory, so nothing can be said about relative paths.
+    lost: bool,
+    out: File,
+}
+
+impl Examiner<'_> {
+    fn examine(&mut self) {
+        self.dir();
+        self.depends();
+        let user = self.user();
+        self.nice();
+        self.cpu();
+        self.ulimits();
+        if let Some(user) = user {
+            self.switch_to(&user);
+        }
+        self.files();
+        self.program();
+    }
+
+    fn say(&mut self, problem: fmt::Arguments<'_>) {
+        // A reader that has gone wants to hear no more.
+        let _ = writeln!(self.out, "{problem}");
+    }
+
+    fn dir(&mut self) {
+        if let (Some(dir), Err(error)) = (self.job.dir(), spawn::enter_dir(self.job)) {
+            self.lost = true;
+            self.say(format_args!("dir {}: {}", Shown(dir), error.desc()));
+        }
+    }
+
+    fn depends(&mut self) {
+        for path in self.job.depends() {
+            if let Err(error) = self.judge(path, readable_file) {
+                let error = error.desc();
+                let path = Shown(path);
+                self.say(format_args!("depends on {path}: {error}; it starts when that is there"));
+            }
+        }
+    }
+
+    /// The user of the job, if this process can become it.
+    fn user(&mut self) -> Option<User> {
+        let name = self.job.user()?;
+        let user = match User::look_up(name) {
+            Ok(Some(user)) => user,
+            Ok(None) => return self.no_user(name, "no such user"),
+            Err(error) => return self.no_user(name, error.desc()),
+        };
+        match user.take_groups() {
+            Ok(()) => Some(user),
+            Err(Errno::EPERM) => self.no_user(name, "only root can start a job as a user"),
+            Err(error) => self.no_user(name, error.desc()),
+        }
+    }
+
+    fn no_user(&mut self, name: &CStr, why: &str) -> Option<User> {
+        self.say(format_args!("user {}: {why}", Shown(name)));
+        None
+    }
+
+    fn nice(&mut self) {
+        if let Err(error) = spawn::nice(self.job) {
+            self.say(format_args!("nice {}: {}", self.job.nice(), error.desc()));
+        }
+    }
+
+    fn cpu(&mut self) {
+        match spawn::affinity(self.job) {
+            Ok(()) => {}
+            Err(Errno::EINVAL) => {
+                self.say(format_args!("cpu: there is no such CPU; it runs on any"));
+            }
+            Err(error) => self.say(format_args!("cpu: {}", error.desc())),
+        }
+    }
+
+    fn ulimits(&mut self) {
+        for ulimit in spawn::ulimits(self.job) {
+            let limit = Limit::both(ulimit.value);
+            // In a process of its own: the limit is not to hurt the rest of this one.
+            if let Err(error) = in_child(|| spawn::set_limit(ulimit.resource, limit)) {
+                let (flag, value) = (flag(ulimit.resource), Amount(ulimit.value));
+                self.say(format_args!("ulimit -{flag} {value}: {}", error.desc()));
+            }
+        }
+    }
+
+    fn switch_to(&mut self, user: &User) {
+        if let Err(error) = user.take_gid().and_then(|()| user.take_uid()) {
+            self.say(format_args!("user: {}", error.desc()));
+        }
+    }
+
+    fn files(&mut self) {
+        let readable: Judgement = |path| access(path, AccessFlags::R_OK);
+        let files = [
+            ("in", self.job.stdin(), readable),
+            ("out", self.job.out(), appendable),
+            ("err", self.job.err(), appendable),
+        ];
+        for (option, path, judgement) in files {
+            let Some(path) = path else { continue };
+            if let Err(error) = self.judge(path, judgement) {
+                self.say(format_args!("{option} {}: {}", Shown(path), error.desc()));
+            }
+        }
+    }
+
+    fn judge(&self, path: &CStr, judgement: Judgement) -> Result<(), Errno> {
+        if self.knows(path) {
+            judgement(path)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn knows(&self, path: &CStr) -> bool {
+        !self.lost || path.to_bytes().starts_with(b"/")
+    }
+
+    fn program(&mut self) {
+        let path = self.job.program();
+        if !self.knows(path) {
+            return;
+        }
+        if let Err(refusal) = program::examine(path) {
+            self.say(format_args!("cmd {}: {refusal}", Shown(path)));
+        }
+    }
+}
+
+type Judgement = fn(&CStr) -> Result<(), Errno>;
+
+fn readable_file(path: &CStr) -> Result<(), Errno> {
+    match kind(path)? {
+        SFlag::S_IFDIR => Err(Errno::EISDIR),
+        _ => access(path, AccessFlags::R_OK),
+    }
+}
+
+/// Whether a file can be opened for appending, or created.
+fn appendable(path: &CStr) -> Result<(), Errno> {
+    match kind(path) {
+        Ok(SFlag::S_IFDIR) => Err(Errno::EISDIR),
+        Ok(_) => access(path, AccessFlags::W_OK),
+        Err(Errno::ENOENT) => access(parent(path), AccessFlags::W_OK | AccessFlags::X_OK),
+        Err(error) => Err(error),
+    }
+}
+
+/// The directory that a file would be created in.
+fn parent(path: &CStr) -> &[u8] {
+    let path = path.to_bytes();
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => b".",
+        Some(0) => b"/",
+        Some(slash) => &path[..slash],
+    }
+}
+
+/// What sort of file it is (inode(7), "The file type and mode").
+fn kind(path: &CStr) -> Result<SFlag, Errno> {
+    Ok(SFlag::from_bits_truncate(stat(path)?.st_mode) & SFlag::S_IFMT)
+}
+
+/// Tries something that would change this process.
+fn in_child(step: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    // SAFETY: as above.
+    let ForkResult::Parent { child } = (unsafe { fork() })? else {
+        let _no_way_back = NoWayBack;
+        exit(step().map_or_else(|error| error as i32, |()| 0))
+    };
+    match waitpid(child, None)? {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, code) => Err(Errno::from_raw(code)),
+        _ => Ok(()), // What killed it was the limit, which has been set.
+    }
+}
+
+/// The letter of a limit (manual, "ulimit flags").
+fn flag(resource: Resource) -> char {
+    match resource {
+        Resource::Core => 'c',
+        Resource::Data => 'd',
+        Resource::Nice => 'e',
+        Resource::Fsize => 'f',
+        Resource::Sigpending => 'i',
+        Resource::Memlock => 'l',
+        Resource::Rss => 'm',
+        Resource::Nofile => 'n',
+        Resource::Msgqueue => 'q',
+        Resource::Rtprio => 'r',
+        Resource::Stack => 's',
+        Resource::Cpu => 't',
+        Resource::Nproc => 'u',
+        Resource::As => 'v',
+    }
+}
+
+/// The value of a limit.
+struct Amount(u64);
+
+impl Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            u64::MAX => f.write_str("infinity"),
+            value => value.fmt(f),
+        }
+    }
+}
+
+/// A string of the configuration as text that can be shown, on one line.
+struct Shown<'a>(&'a CStr);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_lossy(f, self.0.to_bytes())
+    }
+}

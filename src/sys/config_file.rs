@@ -1,0 +1,155 @@
+//! The configuration file: read, parsed, and what is wrong with it told.
+
+use super::std::ffi::{CStr, CString};
+use super::std::os::fd::OwnedFd;
+use super::std::prelude::v1::*;
+use super::std::sync::{Mutex, PoisonError};
+use crate::config::{self, Config, Problem, Token};
+use crate::limits::TEXT_BYTES;
+use crate::name::write_lossy;
+use core::fmt;
+use nix::errno::Errno;
+use nix::fcntl::{open, OFlag};
+use nix::sys::stat::{fstat, lstat, Mode, SFlag};
+
+/// The bytes of the file while it is being parsed, and one more to notice that
+/// it is too long.
+static TEXT: Mutex<[u8; TEXT_BYTES + 1]> = Mutex::new([0; TEXT_BYTES + 1]);
+
+/// Where the configuration is, and which file it was when it was last read.
+pub struct ConfigFile {
+    path: CString,
+    stamp: Option<Stamp>,
+}
+
+/// What tells one content of a file from another without reading it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    modified: (i64, i64),
+}
+
+/// Why a file did not become a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It cannot be read.
+    Unreadable(Errno),
+    /// It has more bytes than `TEXT_BYTES`.
+    TooLong,
+    /// It has errors; each was told.
+    Errors(config::Refused),
+}
+
+impl ConfigFile {
+    /// The configuration at `path`, which is absolute.
+    pub fn new(path: CString) -> Self {
+        ConfigFile { path, stamp: None }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Creates an empty file, readable by its owner only, where there is none
+    /// (compat.md, "Running").
+    pub fn create_if_missing(&self) -> Result<(), Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        match open(self.path.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(_) => {
+                log::info!("creating empty {self}");
+                Ok(())
+            }
+            Err(Errno::EEXIST) => Ok(()),
+            Err(_) if self.is_there() => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A file on a read-only root is refused with another error than EEXIST.
+    fn is_there(&self) -> bool {
+        nix::sys::stat::stat(self.path.as_c_str()).is_ok()
+    }
+
+    /// Reads and parses the file; every problem goes to `found`, with the file's name.
+    pub fn load(
+        &mut self,
+        into: &mut Config,
+        found: &mut dyn FnMut(&Problem<'_>, &CStr),
+    ) -> Result<(), Refused> {
+        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = self.read(&mut text[..]).map_err(Refused::Unreadable)?;
+        if len > TEXT_BYTES {
+            return Err(Refused::TooLong);
+        }
+        let mut found = |problem: &Problem<'_>| found(problem, &self.path);
+        let mut read = |token: &Token<'_>| log::trace!("{token}");
+        let parsed = config::parse_traced(&text[..len], into, &mut found, &mut read);
+        parsed.map_err(Refused::Errors)
+    }
+
+    /// Whether the file is another one than the one last read, or has changed.
+    pub fn has_changed(&self) -> bool {
+        self.open().and_then(|file| stamp(&file)).ok() != self.stamp
+    }
+
+    /// Whether a file that was just created is there as a whole: a link to
+    /// what existed before.
+    pub fn is_link(&self) -> bool {
+        lstat(self.path.as_c_str()).is_ok_and(|stat| {
+            let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+            kind == SFlag::S_IFLNK || stat.st_nlink > 1
+        })
+    }
+
+    fn open(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        open(self.path.as_c_str(), flags | OFlag::O_LARGEFILE, Mode::empty())
+    }
+
+    /// Reads as much of the file as there is room for.
+    fn read(&mut self, text: &mut [u8]) -> Result<usize, Errno> {
+        self.stamp = None;
+        let file = self.open()?;
+        self.stamp = Some(stamp(&file)?);
+        let mut len = 0;
+        while len < text.len() {
+            match nix::unistd::read(&file, &mut text[len..]) {
+                Ok(0) => break,
+                Ok(read) => len += read,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(len)
+    }
+}
+
+/// Its name.
+impl fmt::Display for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_lossy(f, self.path.to_bytes())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Unreadable(errno) => f.write_str(errno.desc()),
+            Refused::TooLong => write!(f, "longer than TEXT_BYTES ({TEXT_BYTES} bytes)"),
+            Refused::Errors(refused) => refused.fmt(f),
+        }
+    }
+}
+
+fn stamp(file: &OwnedFd) -> Result<Stamp, Errno> {
+    let stat = fstat(file)?;
+    Ok(Stamp {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        size: stat.st_size as i64,
+        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+    })
+}

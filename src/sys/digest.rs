@@ -1,0 +1,91 @@
+//! A digest of the files that a job depends on (manual, "depends").
+
+use super::std::ffi::CStr;
+use super::std::hash::{DefaultHasher, Hasher};
+use super::std::os::fd::OwnedFd;
+use super::std::prelude::v1::*;
+use crate::config::JobView;
+use crate::limits::PATH_BYTES;
+use crate::supervise::Unreadable;
+use heapless::Vec;
+use nix::errno::Errno;
+use nix::fcntl::{open, OFlag};
+use nix::sys::stat::{fstat, FileStat, Mode, SFlag};
+
+/// A file longer than this is judged by its size and time of change instead of
+/// its content, which would hold up the supervisor for too long to read.
+pub const CONTENT_BYTES: i64 = 16 << 20;
+
+/// The digest of the content of all files that `job` depends on, or the first
+/// one that cannot be read. Reads them; does not block, does not allocate.
+pub fn digest(job: JobView<'_>) -> Result<u64, Unreadable> {
+    let mut hasher = DefaultHasher::new();
+    for (file, path) in job.depends().enumerate() {
+        let added = with_path(job, path, |path| add_file(&mut hasher, path));
+        added.map_err(|errno| Unreadable { file: file as u16, errno: super::errno(errno) })?;
+    }
+    Ok(hasher.finish())
+}
+
+/// Calls `with` with a `depends` path made absolute: a relative one starts at
+/// the job's `dir` (compat.md, "Language"), without one at the root, where pmtr
+/// itself runs.
+pub fn with_path<R>(
+    job: JobView<'_>,
+    path: &CStr,
+    with: impl FnOnce(&CStr) -> Result<R, Errno>,
+) -> Result<R, Errno> {
+    let bytes = path.to_bytes_with_nul();
+    if bytes.starts_with(b"/") {
+        return with(path);
+    }
+    let mut whole = Vec::<u8, PATH_BYTES>::new();
+    let dir = job.dir().map_or(&b"/"[..], CStr::to_bytes);
+    for part in [dir, b"/", bytes] {
+        whole.extend_from_slice(part).map_err(|()| Errno::ENAMETOOLONG)?;
+    }
+    with(CStr::from_bytes_with_nul(&whole).map_err(|_| Errno::EINVAL)?)
+}
+
+/// Adds one file: its length as well, so that bytes cannot wander between files.
+fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC
+        | OFlag::O_NOCTTY
+        | OFlag::O_LARGEFILE;
+    let file = open(path, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err(Errno::EINVAL);
+    }
+    if stat.st_size as i64 > CONTENT_BYTES {
+        add_stamp(hasher, &stat);
+        return Ok(());
+    }
+    add_content(hasher, &file)
+}
+
+fn add_stamp(hasher: &mut DefaultHasher, stat: &FileStat) {
+    hasher.write_i64(stat.st_size as i64);
+    hasher.write_i64(stat.st_mtime as i64);
+    hasher.write_i64(stat.st_mtime_nsec as i64);
+}
+
+fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd) -> Result<(), Errno> {
+    let mut chunk = [0; 4096];
+    let mut len = 0;
+    loop {
+        match nix::unistd::read(file, &mut chunk) {
+            Ok(0) => break,
+            Ok(read) => {
+                hasher.write(&chunk[..read]);
+                len += read as u64;
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    hasher.write_u64(len);
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `pmtr -t`: what a start would say of the configuration, without one (manual,
+//! "Operator notes").
+
+use super::check;
+use super::config_file::{ConfigFile, Refused};
+use super::std::eprintln;
+use super::std::prelude::v1::*;
+use crate::config::{Config, Severity};
+use nix::errno::Errno;
+
+/// What `-t` found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A start would take the configuration, and there is nothing to say of it.
+    Good,
+    /// A start would take it; there were warnings.
+    Warned,
+    /// A start would refuse it.
+    Refused,
+}
+
+/// Checks the configuration into `config`, and tells on stderr what is wrong.
+/// Creates nothing.
+pub fn dry_run(file: &mut ConfigFile, config: &mut Config) -> Verdict {
+    let mut warnings = 0;
+    let loaded = file.load(config, &mut |problem, path| {
+        warnings += u32::from(problem.severity() == Severity::Warning);
+        eprintln!("{}", problem.report(path.to_bytes()));
+    });
+    match loaded {
+        Ok(()) => {}
+        // A start creates it.
+        Err(Refused::Unreadable(Errno::ENOENT)) => {
+            eprintln!("{file}: warning: no such file: a start would create it, empty");
+            return Verdict::Warned;
+        }
+        Err(refused) => {
+            eprintln!("parse failed: {file}: {refused}");
+            return Verdict::Refused;
+        }
+    }
+    warnings += check::check(config, &mut |line, problem| {
+        eprintln!("{file}:{line}: warning: {problem}");
+    });
+    match warnings {
+        0 => Verdict::Good,
+        _ => Verdict::Warned,
+    }
+}

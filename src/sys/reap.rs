@@ -1,0 +1,67 @@
+//! Ended children and signals to living ones (waitid(2), kill(2)).
+
+use core::mem;
+use core::ptr;
+
+use crate::supervise::{Errno, ExitStatus};
+use nix::libc;
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+
+/// A child that has ended, and how. It stays a zombie, so nobody else can get
+/// its pid, until it is [reaped](reap); until then this may return it again.
+///
+/// nix's `waitid` and `waitpid` lose a child that a real-time signal ended.
+pub fn peek() -> Option<(i32, ExitStatus)> {
+    // SAFETY: all zeros is a valid siginfo_t; waitid(2) leaves it so when no child has ended.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is ours to be written to.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) };
+    // SAFETY: waitid(2) fills in these two fields, or leaves the zeros.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let ended = result == 0 && pid > 0;
+    ended.then(|| (pid, exit_status(info.si_code, status)))
+}
+
+/// Forgets an ended child: from now on its pid may be given to another process.
+/// Does nothing to a living one.
+pub fn reap(pid: i32) {
+    if pid > 0 {
+        // SAFETY: a null pointer asks for no status (waitpid(2)).
+        unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG) };
+    }
+}
+
+/// Sends a signal to one process, which has to be a child that is not reaped.
+pub fn signal(pid: i32, signal: Signal) -> Result<(), Errno> {
+    kill(one(pid)?, signal).map_err(super::errno)
+}
+
+/// Sends a signal to what is left of a process group; whether there was
+/// anything. A zombie counts, so the group of a job whose first process is not
+/// reaped always has something. `EPERM`: there is, but nothing that may be killed.
+pub fn kill_group(pgid: i32, signal: Signal) -> Result<bool, Errno> {
+    let group = Pid::from_raw(-one(pgid)?.as_raw());
+    match kill(group, signal) {
+        Ok(()) => Ok(true),
+        Err(nix::errno::Errno::ESRCH) => Ok(false),
+        Err(error) => Err(super::errno(error)),
+    }
+}
+
+/// A number below 2 would mean process 1, pmtr's own group, or everything (kill(2)).
+fn one(pid: i32) -> Result<Pid, Errno> {
+    if pid > 1 {
+        Ok(Pid::from_raw(pid))
+    } else {
+        Err(super::errno(nix::errno::Errno::EINVAL))
+    }
+}
+
+fn exit_status(code: i32, status: i32) -> ExitStatus {
+    match code {
+        libc::CLD_EXITED => ExitStatus::Code(status),
+        _ => ExitStatus::Signal(status), // CLD_KILLED, CLD_DUMPED
+    }
+}

@@ -1,0 +1,339 @@
+//! The loop: waits for events, hands them to the supervisor, does what it says.
+
+use super::config_file::ConfigFile;
+use super::poll::{Interest, Poller, Ready, Token};
+use super::signals::{Request, Signals};
+use super::spawn::{self, Spawner};
+use super::state::State;
+use super::std::os::fd::AsFd;
+use super::std::prelude::v1::*;
+use super::std::sync::MutexGuard;
+use super::std::{format, io};
+use super::streams::{StreamId, Streams};
+use super::timer::Timer;
+use super::watch::{Role, Watch};
+use super::{clock, digest, log, reap};
+use crate::config::{Problem, Severity};
+use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
+use crate::time::Instant;
+use core::ffi::CStr;
+use core::time::Duration;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::Signal;
+
+/// How long the log may take what is still on its way to it when all jobs are
+/// gone; a log that does not read must not keep pmtr from leaving.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Everything that the loop works with.
+pub struct Shell {
+    supervisor: MutexGuard<'static, Supervisor>,
+    streams: MutexGuard<'static, Streams>,
+    poller: Poller,
+    signals: Signals,
+    timer: Timer,
+    spawner: Spawner,
+    watch: Watch,
+    state: State,
+    config: ConfigFile,
+    /// Set when all jobs are gone: until when the log is waited for.
+    leaving: Option<Instant>,
+}
+
+impl Shell {
+    /// Opens what the loop needs; from here on all signals are blocked. For start-up.
+    pub fn new(
+        supervisor: MutexGuard<'static, Supervisor>,
+        streams: MutexGuard<'static, Streams>,
+        state: State,
+        config: ConfigFile,
+    ) -> io::Result<Self> {
+        let files = spawn::raise_file_limit();
+        adopt_orphans();
+        let shell = Shell {
+            supervisor,
+            streams,
+            poller: Poller::new()?,
+            signals: Signals::new()?,
+            timer: Timer::new()?,
+            spawner: Spawner::new(files)?,
+            watch: Watch::new(),
+            state,
+            config,
+            leaving: None,
+        };
+        shell.register()?;
+        Ok(shell)
+    }
+
+    /// Reads the configuration for the first time, and stops what a killed pmtr
+    /// left behind. For start-up: blocks while that takes.
+    pub fn first_load(&mut self) -> Result<(), String> {
+        let created = self.config.create_if_missing();
+        created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
+        let loaded = self.config.load(self.supervisor.standby(), &mut tell);
+        loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
+        if let Some(warning) = self.state.warning() {
+            ::log::warn!("{warning}");
+        }
+        self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
+        ::log::info!("pmtr: starting");
+        self.apply();
+        Ok(())
+    }
+
+    /// Makes the poller know what to wait for.
+    fn register(&self) -> Result<(), nix::errno::Errno> {
+        self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
+        self.poller.add(self.timer.as_fd(), Token::Timer, Interest::Read)?;
+        self.poller.add(self.spawner.failures(), Token::Failures, Interest::Read)?;
+        match self.watch.fd() {
+            Some(fd) => self.poller.add(fd, Token::Watch, Interest::Read),
+            None => Ok(()),
+        }
+    }
+
+    /// Supervises until it was told to leave and all jobs are gone.
+    pub fn run(&mut self) {
+        let mut ready = Ready::new();
+        loop {
+            self.act();
+            let now = clock::now();
+            let is_more_to_read = self.streams.turn(now, &self.poller);
+            log::flush(now, Some(&self.poller));
+            if self.is_over(now) {
+                return;
+            }
+            self.timer.arm(self.next_deadline());
+            let found = self.poller.wait(&mut ready, !is_more_to_read);
+            for n in 0..found {
+                self.on_ready(ready.token(n));
+            }
+            self.look();
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let supervisor = self.supervisor.next_deadline();
+        let rest = [self.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
+        rest.into_iter().chain([supervisor]).flatten().min()
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let is_told = self.streams.is_quiet() && log::is_empty();
+        self.leaving.is_some_and(|until| is_told || until <= now)
+    }
+
+    fn on_ready(&mut self, token: Token) {
+        let now = clock::now();
+        match token {
+            Token::Signals => self.on_signals(now),
+            Token::Timer => self.timer.clear(),
+            Token::Failures => self.hear_failures(now),
+            Token::Watch => self.watch.read(now),
+            Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
+            Token::Stream(row) => self.streams.readable(row),
+        }
+    }
+
+    fn on_signals(&mut self, now: Instant) {
+        while let Some(request) = self.signals.next() {
+            match request {
+                Request::Reap => self.reap(),
+                Request::Reload => self.reload(),
+                Request::Leave(signal) => {
+                    self.supervisor.handle(now, Event::Shutdown { signal });
+                }
+            }
+        }
+    }
+
+    // Doing.
+
+    /// Does all that is to be done now.
+    fn act(&mut self) {
+        loop {
+            let now = clock::now();
+            let Some(action) = self.supervisor.poll(now) else { return };
+            match action {
+                Action::Spawn { job } => self.spawn(job),
+                Action::Look { job } => self.tell_digest(job),
+                Action::Signal { pid, signal } => self.signal(pid, signal),
+                Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
+                Action::Exit => self.leaving = Some(now + LAST_WORDS),
+            }
+        }
+    }
+
+    fn spawn(&mut self, job: JobId) {
+        let event = match self.try_spawn(job) {
+            Ok(pid) => Event::Spawned { job, pid },
+            Err(errno) => Event::SpawnFailed { job, errno },
+        };
+        self.supervisor.handle(clock::now(), event);
+    }
+
+    /// A process for the job, with a pipe to the log if any of its output goes there.
+    fn try_spawn(&mut self, job: JobId) -> Result<i32, Errno> {
+        const GONE: Errno = Errno { code: 0, text: "the job is gone" };
+        let spec = self.supervisor.spec(job).ok_or(GONE)?;
+        let name = self.supervisor.name(job);
+        let entry = self.state.entry(job.slot() as u16, &name);
+        if spec.out().is_some() && spec.err().is_some() {
+            return self.spawner.spawn(spec, None, Some(entry));
+        }
+        let opened = self.streams.open(name, &self.poller);
+        let (stream, log) = opened.map_err(super::errno)?;
+        let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
+        self.note_spawn(stream, &spawned);
+        spawned
+    }
+
+    fn note_spawn(&mut self, stream: StreamId, spawned: &Result<i32, Errno>) {
+        match spawned {
+            Ok(pid) => self.streams.started(stream, *pid),
+            Err(_) => self.streams.cancel(stream, &self.poller),
+        }
+    }
+
+    fn signal(&mut self, pid: i32, signal: StopSignal) {
+        let signal = match signal {
+            StopSignal::Term => Signal::SIGTERM,
+            StopSignal::Kill => Signal::SIGKILL,
+        };
+        if let Err(errno) = reap::signal(pid, signal) {
+            ::log::error!("cannot signal process {pid}: {errno}");
+        }
+    }
+
+    fn kill_group(&mut self, job: JobId, pgid: i32) {
+        match reap::kill_group(pgid, Signal::SIGKILL) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(errno) => ::log::error!("cannot kill process group {pgid}: {errno}"),
+        }
+        self.state.ended(job.slot() as u16);
+        self.supervisor.handle(clock::now(), Event::GroupGone { job });
+    }
+
+    // Reaping.
+
+    /// Takes in all children that have ended; signals coalesce, so one SIGCHLD
+    /// can stand for many.
+    fn reap(&mut self) {
+        while let Some((pid, status)) = reap::peek() {
+            if status == ExitStatus::Code(spawn::FAILED) {
+                self.hear_failures(clock::now());
+            }
+            self.bury(pid, status);
+        }
+    }
+
+    /// Reaps one process. While it is not reaped its number, and that of its
+    /// group, belong to nobody else: whatever needs them comes first.
+    fn bury(&mut self, pid: i32, status: ExitStatus) {
+        let now = clock::now();
+        let was_told_to_go = self.supervisor.kills_group_of(pid);
+        if was_told_to_go {
+            // It has a member at least, the zombie; an error shows when the rest is killed.
+            let _ = reap::kill_group(pid, Signal::SIGKILL);
+        } else if let Some(job) = self.supervisor.job_of(pid) {
+            self.state.ended(job.slot() as u16);
+        }
+        self.streams.ended(pid, now, &self.poller);
+        reap::reap(pid);
+        self.supervisor.handle(now, Event::Exited { pid, status });
+    }
+
+    fn hear_failures(&mut self, now: Instant) {
+        while let Some(failure) = self.spawner.next_failure() {
+            self.supervisor.handle(now, Event::ExecFailed(failure));
+        }
+    }
+
+    // Reloading.
+
+    /// Looks at the files if something hinted at a change and it is quiet since.
+    fn look(&mut self) {
+        let Some(hints) = self.watch.settled(clock::now()) else { return };
+        self.lay_watches();
+        let may_be_half = hints.config_created && !self.config.is_link();
+        if hints.config_written || (!may_be_half && self.config.has_changed()) {
+            self.reload();
+        } else {
+            self.tell_digests();
+        }
+    }
+
+    /// Reads the configuration again. One with an error changes nothing.
+    fn reload(&mut self) {
+        ::log::info!("rescanning job configuration");
+        match self.config.load(self.supervisor.standby(), &mut tell) {
+            Ok(()) => self.apply(),
+            Err(refused) => {
+                ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
+                ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
+            }
+        }
+    }
+
+    /// Makes the configuration that was just read the live one.
+    fn apply(&mut self) {
+        self.supervisor.handle(clock::now(), Event::Reloaded);
+        self.lay_watches();
+        ::log::debug!("{} jobs are configured", self.supervisor.config().len());
+    }
+
+    /// Watches what the live configuration needs watched.
+    fn lay_watches(&mut self) {
+        self.watch.begin();
+        self.watch.lay(self.config.path(), Role::Config);
+        for job in self.supervisor.config().jobs() {
+            for path in job.depends() {
+                let laid = digest::with_path(job, path, |path| {
+                    self.watch.lay(path, Role::Depends);
+                    Ok(())
+                });
+                // A path that is too long cannot be read either, which is told.
+                let _ = laid;
+            }
+        }
+        self.watch.laid(clock::now());
+    }
+
+    /// Tells the supervisor the content of what jobs depend on.
+    fn tell_digests(&mut self) {
+        for position in 0..self.supervisor.config().len() {
+            let spec = self.supervisor.config().job(position);
+            if spec.depends().next().is_some() {
+                if let Some(job) = self.supervisor.job_at(position) {
+                    self.tell_digest(job);
+                }
+            }
+        }
+    }
+
+    fn tell_digest(&mut self, job: JobId) {
+        if let Some(spec) = self.supervisor.spec(job) {
+            let digest = digest::digest(spec);
+            self.supervisor.handle(clock::now(), Event::Depends { job, digest });
+        }
+    }
+}
+
+/// Puts a problem of the configuration into the log.
+fn tell(problem: &Problem<'_>, file: &CStr) {
+    let record = problem.record(file.to_bytes());
+    match problem.severity() {
+        Severity::Error => ::log::error!("{record}"),
+        Severity::Warning => ::log::warn!("{record}"),
+    }
+}
+
+/// Makes pmtr the parent of what its jobs leave behind, so that it notices its
+/// end. A kernel that does not know how leaves them to process 1.
+fn adopt_orphans() {
+    if let Err(errno) = set_child_subreaper(true) {
+        ::log::debug!("no child subreaper: {errno}");
+    }
+}

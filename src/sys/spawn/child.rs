@@ -1,0 +1,322 @@
+//! Between fork and exec (fork(2), execve(2)): how the child of a supervisor
+//! becomes a job. In this order:
+//!
+//! 0. its record in the state file, so that it is known if pmtr is killed
+//! 1. **session**: a session and a process group of its own, so that pmtr's
+//!    terminal is not the job's, and the group can be killed
+//! 2. **signals**: all dispositions default, SIGPIPE too, which Rust ignores;
+//!    then nothing is blocked, so from here on SIGTERM ends it
+//! 3. umask 022
+//! 4. **dir**, as pmtr's user; what is relative below is relative to it
+//! 5. **user** and **groups**, looked up while there are no limits yet
+//! 6. **nice**
+//! 7. **cpu**
+//! 8. **ulimit**, while it may still raise them; that of open files is only
+//!    raised here, not lowered, because files are still to be opened
+//! 9. the log's pipe is given to the user, who may want to open /dev/stdout
+//! 10. **gid**, **uid**: real, effective and saved
+//! 11. **in**, **out**, **err**, opened as that user
+//! 12. what is open above 2 will be closed by exec
+//! 13. the **ulimit** of open files
+//! 14. **env**, **exec**
+//!
+//! The first step that fails ends it all: it is written to the pipe of
+//! failures, and the child exits with 127.
+//!
+//! A supervisor has one thread, so the child may do whatever pmtr may, and
+//! what it does to memory is not seen by pmtr (unlike after vfork(2)). Still it
+//! allocates nothing, but for what libc needs to look a user up, and has its
+//! tables on its own stack. Nothing here can panic.
+
+use core::convert::Infallible;
+use core::ffi::{c_int, c_uint, c_ulong, CStr};
+use core::mem::{size_of, ManuallyDrop};
+use core::ptr;
+
+use super::super::std::os::fd::{AsFd, BorrowedFd};
+use super::super::std::prelude::v1::*;
+use super::env::{pointers, Environment, UserText, MAX_VARIABLES};
+use super::limit::{self, Limit};
+use super::user::User;
+use crate::config::{JobView, Resource, Ulimit};
+use crate::limits::MAX_ARGS;
+use crate::supervise::Stage;
+use crate::sys::state::Entry;
+use crate::time::Instant;
+use nix::errno::Errno;
+use nix::fcntl::{open, OFlag};
+use nix::libc::{self, c_long};
+use nix::sys::signal::{sigprocmask, SigSet, SigmaskHow};
+use nix::sys::stat::{umask, Mode};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid, write};
+
+/// What the child starts from.
+pub(super) struct Start<'a> {
+    pub(super) job: JobView<'a>,
+    /// For stdout and stderr that have no file.
+    pub(super) log: Option<BorrowedFd<'a>>,
+    /// Where a failure is told.
+    pub(super) reports: BorrowedFd<'a>,
+    /// The limit on open files if the job has none of its own.
+    pub(super) files: Limit,
+    /// Where the process is recorded.
+    pub(super) entry: Option<Entry<'a>>,
+    /// The process that forked.
+    pub(super) supervisor: i32,
+    /// When it was about to.
+    pub(super) before: Instant,
+}
+
+/// Why it came to nothing; the code 0 is an unknown user.
+#[derive(Clone, Copy)]
+pub(super) struct Failed {
+    pub(super) stage: Stage,
+    pub(super) code: i32,
+}
+
+/// Becomes the job, or tells why not and exits.
+///
+/// Not inlined: its tables would be in the frame that pmtr forks from.
+#[inline(never)]
+pub(super) fn run(start: &Start<'_>) -> ! {
+    let _no_way_back = NoWayBack;
+    let failed = match become_job(start) {
+        Ok(never) => match never {},
+        Err(failed) => failed,
+    };
+    // A pipe that is full is waited for; one that nobody reads any more raises SIGPIPE.
+    let _ = write(start.reports, &super::encode(failed));
+    exit()
+}
+
+fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
+    let job = start.job;
+    record(start);
+    setsid().map_err(at(Stage::Session))?;
+    default_signals().map_err(at(Stage::Signals))?;
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    enter_dir(job).map_err(at(Stage::Dir))?;
+    let user = look_up(job)?;
+    nice(job).map_err(at(Stage::Nice))?;
+    any_affinity(job).map_err(at(Stage::Cpu))?;
+    limits(job).map_err(at(Stage::Ulimit))?;
+    if let Some(user) = &user {
+        switch_user(user, start.log)?;
+    }
+    redirect(job, start.log)?;
+    close_above_2();
+    let files = file_limit(job).unwrap_or(start.files);
+    limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
+    execute(job, user.as_ref())
+}
+
+/// Records the process, so that it is found if pmtr is killed. A record that
+/// cannot be written keeps no job from starting.
+fn record(start: &Start<'_>) {
+    let recorded = start.entry.map(|entry| entry.write_own(start.supervisor, start.before));
+    if recorded == Some(Err(Errno::ESRCH)) {
+        // The supervisor was killed just now, so nobody would know of this process.
+        exit();
+    }
+}
+
+fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
+    move |errno| Failed { stage, code: errno as i32 }
+}
+
+/// Makes all signals do what they do by default, then lets them in.
+fn default_signals() -> Result<(), Errno> {
+    /// Enough for the kernel's `struct sigaction` of any machine: all zeros is
+    /// `SIG_DFL`, no flags, and nothing blocked.
+    const DEFAULT: [u64; 8] = [0; 8];
+    const SIGNALS: c_long = 64;
+    for signal in 1..=SIGNALS {
+        // Not sigaction(3), which refuses the two signals that libc keeps for itself; pmtr can
+        // have been started with these ignored, too. SIGKILL and SIGSTOP are refused by the kernel.
+        // SAFETY: the kernel reads less than DEFAULT has, and writes nothing to a null pointer.
+        unsafe {
+            let (new, old) = (DEFAULT.as_ptr(), ptr::null_mut::<u64>());
+            libc::syscall(libc::SYS_rt_sigaction, signal, new, old, SIGNALS / 8);
+        }
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+/// `dir`.
+pub(in crate::sys) fn enter_dir(job: JobView<'_>) -> Result<(), Errno> {
+    job.dir().map_or(Ok(()), chdir)
+}
+
+/// `user`, whose supplementary groups are taken on at once.
+fn look_up(job: JobView<'_>) -> Result<Option<User>, Failed> {
+    let Some(name) = job.user() else { return Ok(None) };
+    let unknown = Failed { stage: Stage::User, code: 0 };
+    let user = User::look_up(name).map_err(at(Stage::User))?.ok_or(unknown)?;
+    user.take_groups().map_err(at(Stage::Groups))?;
+    Ok(Some(user))
+}
+
+/// `nice`. Going back to 0 is not asked for by name, so a pmtr that is nice
+/// itself and may not go back has jobs that are as nice as it is.
+pub(in crate::sys) fn nice(job: JobView<'_>) -> Result<(), Errno> {
+    // SAFETY: takes and returns numbers only.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(job.nice())) };
+    match Errno::result(result) {
+        Err(Errno::EACCES | Errno::EPERM) if job.nice() == 0 => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// `cpu`; a set of which no CPU exists is no set.
+fn any_affinity(job: JobView<'_>) -> Result<(), Errno> {
+    match affinity(job) {
+        Err(Errno::EINVAL) => Ok(()),
+        result => result,
+    }
+}
+
+/// `cpu`; `EINVAL` if no CPU of the set exists, or none that pmtr may use.
+pub(in crate::sys) fn affinity(job: JobView<'_>) -> Result<(), Errno> {
+    const WORD_BYTES: usize = size_of::<c_ulong>();
+    /// As many CPUs as a kernel can be configured for.
+    const CPUS: usize = 8192;
+    if job.cpus().is_empty() {
+        return Ok(());
+    }
+    let mut mask: [c_ulong; CPUS / 8 / WORD_BYTES] = [0; CPUS / 8 / WORD_BYTES];
+    for (n, byte) in job.cpus().iter().enumerate() {
+        if let Some(word) = mask.get_mut(n / WORD_BYTES) {
+            *word |= c_ulong::from(*byte) << (n % WORD_BYTES * 8);
+        }
+    }
+    // SAFETY: the kernel reads the CPUs / 8 bytes that `mask` has.
+    let result = unsafe { libc::sched_setaffinity(0, CPUS / 8, mask.as_ptr().cast()) };
+    Errno::result(result).map(drop)
+}
+
+/// `ulimit`, but for open files, whose hard limit is at most raised.
+fn limits(job: JobView<'_>) -> Result<(), Errno> {
+    for ulimit in ulimits(job).filter(|ulimit| ulimit.resource != Resource::Nofile) {
+        limit::set(ulimit.resource, Limit::both(ulimit.value))?;
+    }
+    file_limit(job).map_or(Ok(()), |limit| allow_files(limit.hard))
+}
+
+/// The `ulimit`s that count: of a limit that is given twice the last one does.
+pub(in crate::sys) fn ulimits(job: JobView<'_>) -> impl Iterator<Item = Ulimit> + '_ {
+    let given = job.ulimits();
+    let counts = move |(n, ulimit): &(usize, &Ulimit)| {
+        given.iter().skip(n + 1).all(|later| later.resource != ulimit.resource)
+    };
+    given.iter().enumerate().filter(counts).map(|(_, ulimit)| *ulimit)
+}
+
+/// The limit on open files that the job asks for.
+fn file_limit(job: JobView<'_>) -> Option<Limit> {
+    let mut files = ulimits(job).filter(|ulimit| ulimit.resource == Resource::Nofile);
+    files.next().map(|ulimit| Limit::both(ulimit.value))
+}
+
+fn allow_files(hard: u64) -> Result<(), Errno> {
+    let now = limit::get(Resource::Nofile)?;
+    if hard <= now.hard {
+        return Ok(());
+    }
+    limit::set(Resource::Nofile, Limit { hard, ..now })
+}
+
+fn switch_user(user: &User, log: Option<BorrowedFd<'_>>) -> Result<(), Failed> {
+    if let Some(log) = log {
+        // A job that cannot open /dev/stdout can still write to it.
+        let _ = fchown(log, Some(user.uid()), None);
+    }
+    user.take_gid().map_err(at(Stage::Gid))?;
+    user.take_uid().map_err(at(Stage::Uid))
+}
+
+/// `in`, `out`, `err`.
+fn redirect(job: JobView<'_>, log: Option<BorrowedFd<'_>>) -> Result<(), Failed> {
+    let input = job.stdin().unwrap_or(DEV_NULL);
+    open_onto(input, OFlag::O_RDONLY, |fd| dup2_stdin(fd)).map_err(at(Stage::Stdin))?;
+    output(job.out(), log, |fd| dup2_stdout(fd)).map_err(at(Stage::Out))?;
+    output(job.err(), log, |fd| dup2_stderr(fd)).map_err(at(Stage::Err))
+}
+
+const DEV_NULL: &CStr = match CStr::from_bytes_with_nul(b"/dev/null\0") {
+    Ok(path) => path,
+    Err(_) => unreachable!(),
+};
+
+fn output(
+    path: Option<&CStr>,
+    log: Option<BorrowedFd<'_>>,
+    onto: fn(BorrowedFd<'_>) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let append = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND;
+    match (path, log) {
+        (Some(path), _) => open_onto(path, append, onto),
+        (None, Some(log)) => onto(log),
+        (None, None) => open_onto(DEV_NULL, append, onto),
+    }
+}
+
+fn open_onto(
+    path: &CStr,
+    flags: OFlag,
+    onto: fn(BorrowedFd<'_>) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
+    let file = open(path, flags | OFlag::O_NOCTTY | OFlag::O_LARGEFILE, mode)?;
+    // Closed by exec, not here: where 0, 1 or 2 was not open, this can be that very one.
+    onto(ManuallyDrop::new(file).as_fd())
+}
+
+/// Lets exec close all descriptors above 2; the pipe of failures is needed until then.
+fn close_above_2() {
+    const FIRST: c_long = FIRST_OTHER as c_long;
+    const LAST: c_long = c_uint::MAX as c_long;
+    const CLOEXEC: c_long = libc::CLOSE_RANGE_CLOEXEC as c_long;
+    // SAFETY: only marks descriptors, in a process that is about to become another program.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, FIRST, LAST, CLOEXEC) };
+    if marked != 0 {
+        mark_each(); // before Linux 5.11
+    }
+}
+
+/// The first descriptor that is not standard input, output or error.
+const FIRST_OTHER: c_int = 3;
+
+fn mark_each() {
+    let limit = limit::get(Resource::Nofile).map_or(0, |limit| limit.soft);
+    for fd in FIRST_OTHER..c_int::try_from(limit).unwrap_or(c_int::MAX) {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// `env`, `cmd`.
+fn execute(job: JobView<'_>, user: Option<&User>) -> Result<Infallible, Failed> {
+    let text = UserText::new(user).map_err(at(Stage::Env))?;
+    let environment = Environment::new(job, &text).map_err(at(Stage::Env))?;
+    let env = environment.pointers::<{ MAX_VARIABLES + 1 }>().map_err(at(Stage::Env))?;
+    let argv = pointers::<{ MAX_ARGS + 1 }>(job.argv()).map_err(at(Stage::Exec))?;
+    // SAFETY: strings that end with a NUL, and arrays of them that end with a null pointer.
+    unsafe { libc::execve(job.program().as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    Err(at(Stage::Exec)(Errno::last()))
+}
+
+/// Keeps a panic from unwinding into the supervisor's code, which this process
+/// is not.
+pub(in crate::sys) struct NoWayBack;
+
+impl Drop for NoWayBack {
+    fn drop(&mut self) {
+        exit()
+    }
+}
+
+/// Not exit(3): what pmtr wants done when it ends is not for its children to do.
+fn exit() -> ! {
+    // SAFETY: ends the process, and nothing else.
+    unsafe { libc::_exit(super::FAILED) }
+}

@@ -1,0 +1,118 @@
+//! Starts jobs (fork(2), execve(2)).
+//!
+//! The supervisor only forks; everything else happens in the child, see
+//! [`child`]. All children tell what they failed in over one pipe.
+
+mod child;
+mod env;
+mod limit;
+mod user;
+
+use super::std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use super::std::{io, prelude::v1::*};
+use super::{clock, state::Entry};
+
+use crate::config::JobView;
+use crate::supervise::{Errno, Failure, Stage};
+use child::{Failed, Start};
+use nix::fcntl::{fcntl, FcntlArg, OFlag};
+use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
+
+pub(super) use child::{affinity, enter_dir, nice, ulimits, NoWayBack};
+pub(super) use user::User;
+
+pub(super) use limit::set as set_limit;
+pub use limit::{raise_file_limit, Limit};
+
+/// The exit status of a process that could not become its program.
+pub const FAILED: i32 = 127;
+
+/// Starts processes.
+pub struct Spawner {
+    /// Where the failures come out; non-blocking.
+    failures: OwnedFd,
+    /// Where children write them to; blocking, so that none is lost.
+    reports: OwnedFd,
+    /// The limit on open files that jobs get.
+    files: Limit,
+}
+
+impl Spawner {
+    /// A spawner whose jobs get `files` as their limit on open files, unless
+    /// they have an `ulimit -n`: what [`raise_file_limit`] returned.
+    pub fn new(files: Limit) -> io::Result<Self> {
+        let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Spawner { failures, reports, files })
+    }
+
+    /// What becomes readable when there is a [failure](Self::next_failure).
+    pub fn failures(&self) -> BorrowedFd<'_> {
+        self.failures.as_fd()
+    }
+
+    /// The next process that did not get as far as its program. It is written
+    /// before that process exits, so whoever reads until `None` before reaping
+    /// knows why. Never blocks.
+    pub fn next_failure(&self) -> Option<Failure> {
+        let mut record = [0; RECORD_BYTES];
+        while let Ok(RECORD_BYTES) = read(&self.failures, &mut record) {
+            if let Some(failure) = decode(&record) {
+                return Some(failure);
+            }
+        }
+        None
+    }
+
+    /// Starts a job; returns the pid of its process, which is the id of its
+    /// session and group, too. `log` is where stdout and stderr go that have no
+    /// file of their own: the write end of a pipe, and none of 0, 1, 2. `entry`
+    /// is where the process is recorded before it does anything else.
+    ///
+    /// Fails when there can be no process (fork(2)). A process that cannot
+    /// become its program is told by [`next_failure`](Self::next_failure), and
+    /// exits with [`FAILED`].
+    pub fn spawn(
+        &self,
+        job: JobView<'_>,
+        log: Option<BorrowedFd<'_>>,
+        entry: Option<Entry<'_>>,
+    ) -> Result<i32, Errno> {
+        let (reports, files) = (self.reports.as_fd(), self.files);
+        let (supervisor, before) = (getpid().as_raw(), clock::now());
+        let start = Start { job, log, reports, files, entry, supervisor, before };
+        // SAFETY: the supervisor has one thread, so no lock is held by another one.
+        match unsafe { fork() } {
+            Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
+            Ok(ForkResult::Child) => child::run(&start),
+            Err(error) => Err(super::errno(error)),
+        }
+    }
+}
+
+/// A failure on its way through the pipe: pid, stage, error number. Far less
+/// than `PIPE_BUF`, so records of several children do not mix (pipe(7)).
+const RECORD_BYTES: usize = 12;
+
+fn encode(failed: Failed) -> [u8; RECORD_BYTES] {
+    let mut record = [0; RECORD_BYTES];
+    let fields = [getpid().as_raw(), failed.stage as i32, failed.code];
+    for (bytes, field) in record.chunks_exact_mut(4).zip(fields) {
+        bytes.copy_from_slice(&field.to_ne_bytes());
+    }
+    record
+}
+
+fn decode(record: &[u8; RECORD_BYTES]) -> Option<Failure> {
+    let field = |n: usize| record.chunks_exact(4).nth(n)?.try_into().ok().map(i32::from_ne_bytes);
+    let stage = *Stage::ALL.get(usize::try_from(field(1)?).ok()?)?;
+    Some(Failure { pid: field(0)?, stage, errno: reason(field(2)?) })
+}
+
+/// The text of an error number from a child, of which 0 is an unknown user.
+fn reason(code: i32) -> Errno {
+    match code {
+        0 => Errno { code, text: "no such user" },
+        _ => Errno { code, text: nix::errno::Errno::from_raw(code).desc() },
+    }
+}

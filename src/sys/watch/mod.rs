@@ -1,0 +1,285 @@
+//! Notices that the configuration, or a file that a job depends on, may have
+//! changed, whichever way it was replaced (inotify(7)).
+//!
+//! A path is watched in all the places where it can change: the directory of
+//! every symbolic link on its way (for a swapped link, Kubernetes' `..data`
+//! too), the directory of the file itself (for a rename over it, or a new
+//! file), the file (for writing through another name of it, or a bind mount),
+//! and every directory above for being moved away. A part of the path that
+//! does not exist is waited for in the directory above it.
+//!
+//! An event is only a hint: after a moment of quiet the files are looked at
+//! again, and the watches are laid again, since the path may lead elsewhere.
+//! Where inotify cannot be had, looking every [`LOOK_EVERY`] takes its place.
+
+mod walk;
+
+use super::std::ffi::CStr;
+use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use super::std::os::unix::ffi::OsStrExt;
+use super::std::prelude::v1::*;
+use crate::limits::MAX_WATCHES;
+use crate::time::Instant;
+use core::time::Duration;
+use inotify::{EventMask, Inotify, WatchMask};
+use nix::errno::Errno;
+use nix::libc;
+use walk::{name_hash, Step, Walk};
+
+/// How long it must have been quiet before files are looked at: the steps of
+/// one save follow each other faster.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// How long a stream of events can put that off.
+const SETTLE_AT_MOST: Duration = Duration::from_millis(200);
+
+/// How often files are looked at where inotify cannot be had.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Which file a path is to pmtr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The configuration.
+    Config,
+    /// What some job depends on.
+    Depends,
+}
+
+/// A directory above: that it is moved or removed.
+const SELF: WatchMask =
+    WatchMask::MOVE_SELF.union(WatchMask::DELETE_SELF).union(WatchMask::ONLYDIR).union(ADD);
+
+/// A directory in which an entry matters.
+const ENTRIES: WatchMask = SELF
+    .union(WatchMask::CLOSE_WRITE)
+    .union(WatchMask::MOVE)
+    .union(WatchMask::CREATE)
+    .union(WatchMask::DELETE);
+
+/// The file itself.
+const FILE: WatchMask = WatchMask::CLOSE_WRITE
+    .union(WatchMask::MOVE_SELF)
+    .union(WatchMask::DELETE_SELF)
+    .union(WatchMask::ATTRIB)
+    .union(ADD);
+
+/// One directory can be watched for several reasons.
+const ADD: WatchMask = WatchMask::MASK_ADD;
+
+/// The events after which a file has new content: it was closed after writing,
+/// or another one took its name.
+const WRITE: EventMask = EventMask::CLOSE_WRITE.union(EventMask::MOVED_TO);
+
+/// What may have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// The configuration was written or replaced.
+    pub config_written: bool,
+    /// The configuration was created, and not closed since: whoever creates it
+    /// may be about to write it.
+    pub config_created: bool,
+    /// Something that leads to one of the files has changed.
+    pub any: bool,
+}
+
+/// The watches on all paths.
+pub struct Watch {
+    inotify: Option<Inotify>,
+    /// What is waited for, in the watch where it shows.
+    expected: heapless::Vec<Expected, MAX_WATCHES>,
+    /// All watches of the kernel, and whether they are still needed.
+    laid: heapless::Vec<(i32, bool), MAX_WATCHES>,
+    hints: Hints,
+    /// Since when there are hints that were not looked at, and when they will be.
+    unsettled: Option<(Instant, Instant)>,
+    /// Some watch could not be laid: look now and then as well.
+    incomplete: bool,
+    look_at: Option<Instant>,
+    told: bool,
+}
+
+/// An entry of a directory that matters, or (`name` 0) the watched file itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Expected {
+    watch: i32,
+    name: u32,
+    role: Role,
+}
+
+impl Watch {
+    /// Watches nothing yet. Allocates: start-up only.
+    pub fn new() -> Self {
+        let inotify = Inotify::init();
+        if let Err(error) = &inotify {
+            log::warn!(
+                "no inotify ({error}): looking at the files every {} seconds",
+                LOOK_EVERY.as_secs()
+            );
+        }
+        Watch {
+            told: inotify.is_err(),
+            inotify: inotify.ok(),
+            expected: heapless::Vec::new(),
+            laid: heapless::Vec::new(),
+            hints: Hints::default(),
+            unsettled: None,
+            incomplete: false,
+            look_at: None,
+        }
+    }
+
+    /// The descriptor to wait for, where there is inotify.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inotify.as_ref().map(AsFd::as_fd)
+    }
+
+    /// When [`settled`](Self::settled) is to be asked.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.unsettled.map(|(_, at)| at), self.look_at].into_iter().flatten().min()
+    }
+
+    /// Begins to lay the watches again: [`lay`](Self::lay) each path, then [`laid`](Self::laid).
+    pub fn begin(&mut self) {
+        self.expected.clear();
+        self.incomplete = self.inotify.is_none();
+        for (_, needed) in &mut self.laid {
+            *needed = false;
+        }
+    }
+
+    /// Takes out the watches that no path needed any more.
+    pub fn laid(&mut self, now: Instant) {
+        let mut at = 0;
+        while let Some(&(watch, needed)) = self.laid.get(at) {
+            if needed {
+                at += 1;
+            } else {
+                self.laid.swap_remove(at);
+                self.remove(watch);
+            }
+        }
+        self.look_at = self.incomplete.then(|| now + LOOK_EVERY);
+        if self.incomplete && !self.told {
+            self.told = true;
+            log::warn!(
+                "not all files can be watched: looking at them every {} seconds",
+                LOOK_EVERY.as_secs()
+            );
+        }
+    }
+
+    /// Reads events. Call it when the descriptor is ready.
+    pub fn read(&mut self, now: Instant) {
+        let mut buffer = [0; 4096];
+        let Some(inotify) = &mut self.inotify else { return };
+        let Ok(events) = inotify.read_events(&mut buffer) else { return };
+        let mut found = Hints::default();
+        for event in events {
+            let watch = event.wd.get_watch_descriptor_id();
+            let name = event.name.map_or(0, |name| name_hash(name.as_bytes()));
+            let is_write = event.mask.intersects(WRITE);
+            let is_overflow = event.mask.contains(EventMask::Q_OVERFLOW);
+            for expected in &self.expected {
+                let is_expected = expected.watch == watch && expected.name == name;
+                found.any |= is_expected || is_overflow;
+                let is_config = is_expected && expected.role == Role::Config;
+                found.config_written |= is_write && is_config;
+                found.config_created |= event.mask.contains(EventMask::CREATE) && is_config;
+            }
+        }
+        self.hint(now, found);
+    }
+
+    fn hint(&mut self, now: Instant, found: Hints) {
+        if !found.any {
+            return;
+        }
+        self.hints.any = true;
+        self.hints.config_written |= found.config_written;
+        self.hints.config_created |= found.config_created;
+        if found.config_written {
+            self.hints.config_created = false;
+        }
+        let since = self.unsettled.map_or(now, |(since, _)| since);
+        self.unsettled = Some((since, (now + SETTLE).min(since + SETTLE_AT_MOST)));
+    }
+
+    /// What is to be looked at now, if it was quiet for long enough.
+    pub fn settled(&mut self, now: Instant) -> Option<Hints> {
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = Some(now + LOOK_EVERY);
+            self.hints.any = true;
+        } else if !self.unsettled.is_some_and(|(_, at)| at <= now) {
+            return None;
+        }
+        self.unsettled = None;
+        let next = Hints { config_created: self.hints.config_created, ..Hints::default() };
+        Some(core::mem::replace(&mut self.hints, next))
+    }
+
+    /// Watches everything that can make `path` (absolute) another file.
+    pub fn lay(&mut self, path: &CStr, role: Role) {
+        let mut walk = Walk::new(path.to_bytes());
+        loop {
+            match walk.step() {
+                Step::Directory => self.lay_one(&mut walk, SELF, 0, role),
+                Step::Missing { name } => return self.lay_one(&mut walk, ENTRIES, name, role),
+                Step::Link { name } => {
+                    self.lay_one(&mut walk, ENTRIES, name, role);
+                    if !walk.follow() {
+                        return;
+                    }
+                }
+                Step::File { name } => {
+                    self.lay_one(&mut walk, ENTRIES, name, role);
+                    walk.enter();
+                    return self.lay_one(&mut walk, FILE, 0, role);
+                }
+            }
+        }
+    }
+
+    /// Watches where the walk has come to, for an entry called `name` there (0: for itself).
+    fn lay_one(&mut self, walk: &mut Walk, mask: WatchMask, name: u32, role: Role) {
+        let Some(Some(watch)) = walk.here(|path| self.add(path, mask)) else { return };
+        let is_noted = match self.laid.iter_mut().find(|(laid, _)| *laid == watch) {
+            Some((_, needed)) => {
+                *needed = true;
+                true
+            }
+            None => self.laid.push((watch, true)).is_ok(),
+        };
+        let is_complete = is_noted
+            && self.expect(Expected { watch, name: 0, role })
+            && self.expect(Expected { watch, name, role });
+        self.incomplete |= !is_complete;
+    }
+
+    /// False: the table is full.
+    fn expect(&mut self, expected: Expected) -> bool {
+        self.expected.contains(&expected) || self.expected.push(expected).is_ok()
+    }
+
+    fn add(&mut self, path: &CStr, mask: WatchMask) -> Option<i32> {
+        let fd = self.inotify.as_ref()?.as_raw_fd();
+        // SAFETY: a NUL-terminated path that outlives the call. The crate's own
+        // way allocates, which is for start-up only.
+        let watch = unsafe { libc::inotify_add_watch(fd, path.as_ptr(), mask.bits()) };
+        // What was there a moment ago is gone again: its directory tells.
+        self.incomplete |= watch < 0 && Errno::last() != Errno::ENOENT;
+        (watch >= 0).then_some(watch)
+    }
+
+    fn remove(&self, watch: i32) {
+        if let Some(inotify) = &self.inotify {
+            // SAFETY: takes two numbers. A watch that the kernel removed itself is an error that means nothing.
+            unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), watch) };
+        }
+    }
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
