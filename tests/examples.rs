@@ -3,10 +3,12 @@
 //!
 //! Paths are relative to the package, where cargo runs tests.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use common::{Finished, World};
 use pmtr::limits;
 
 #[test]
@@ -25,31 +27,27 @@ fn every_example_of_the_manual_is_accepted() {
 
 #[test]
 fn every_configuration_in_the_readme_is_accepted() {
-    let dir = tempfile::tempdir().unwrap();
+    let world = World::new();
     let readme = readme();
     let blocks = conf_blocks(&readme);
     assert!(!blocks.is_empty(), "README.md has no ```conf block");
     for (n, block) in blocks.iter().enumerate() {
-        let file = dir.path().join(format!("README-block-{}.conf", n + 1));
-        fs::write(&file, block).unwrap();
-        assert_accepted(&file);
+        assert_accepted(&world.file(&format!("README-block-{}.conf", n + 1), block));
     }
 }
 
 /// The other tests here would pass if `-t` accepted anything.
 #[test]
 fn a_misspelt_option_is_not_accepted() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("misspelt.conf");
+    let world = World::new();
     let hello = fs::read_to_string("examples/hello.conf").unwrap();
-    fs::write(&file, hello.replacen("  name ", "  nmae ", 1)).unwrap();
-    assert_eq!(test_syntax(&file).status.code(), Some(1));
+    let file = world.file("misspelt.conf", &hello.replacen("  name ", "  nmae ", 1));
+    assert_eq!(test_syntax(&file).status, Some(1));
 }
 
 #[test]
 fn the_readme_names_every_command_line_option() {
-    let help = pmtr().arg("--help").output().unwrap();
-    let help = String::from_utf8([help.stdout, help.stderr].concat()).unwrap();
+    let help = World::new().run_bare(&["--help"]).said();
     let options: Vec<&str> = help
         .split(|c: char| c.is_whitespace() || "[]|,=<>().;:".contains(c))
         .filter(|word| is_option(word))
@@ -96,18 +94,12 @@ fn the_readme_has_the_default_limits() {
 }
 
 fn assert_accepted(file: &Path) {
-    let output = test_syntax(file);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "pmtr -t -c {}:\n{told}", file.display());
+    let tested = test_syntax(file);
+    assert_eq!(tested.status, Some(0), "pmtr -t -c {}:\n{}", file.display(), tested.said());
 }
 
-fn test_syntax(file: &Path) -> Output {
-    pmtr().arg("-t").arg("-c").arg(file).output().unwrap()
-}
-
-fn pmtr() -> Command {
-    let given = std::env::var_os("PMTR_BIN");
-    Command::new(given.unwrap_or_else(|| env!("CARGO_BIN_EXE_pmtr").into()))
+fn test_syntax(file: &Path) -> Finished {
+    World::new().run_bare(&["-t", "-c", file.to_str().unwrap()])
 }
 
 fn readme() -> String {
