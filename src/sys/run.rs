@@ -3,7 +3,7 @@
 use super::config_file::ConfigFile;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::signals::{Request, Signals};
-use super::spawn::{self, Spawner};
+use super::spawn::{self, Report, Spawner};
 use super::state::State;
 use super::std::os::fd::AsFd;
 use super::std::prelude::v1::*;
@@ -13,7 +13,7 @@ use super::streams::{StreamId, Streams};
 use super::timer::Timer;
 use super::watch::{Role, Watch};
 use super::{clock, digest, log, reap};
-use crate::config::{Problem, Severity};
+use crate::config::{Problem, Severity, Token};
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::ffi::CStr;
@@ -71,7 +71,7 @@ impl Shell {
     pub fn first_load(&mut self) -> Result<(), String> {
         let created = self.config.create_if_missing();
         created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
-        let loaded = self.config.load(self.supervisor.standby(), &mut tell);
+        let loaded = self.config.load(self.supervisor.standby(), &mut tell, &mut show);
         loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
         if let Some(warning) = self.state.warning() {
             ::log::warn!("{warning}");
@@ -246,8 +246,20 @@ impl Shell {
     }
 
     fn hear_failures(&mut self, now: Instant) {
-        while let Some(failure) = self.spawner.next_failure() {
-            self.supervisor.handle(now, Event::ExecFailed(failure));
+        while let Some(report) = self.spawner.next_report() {
+            match report {
+                Report::Failed(failure) => {
+                    self.supervisor.handle(now, Event::ExecFailed(failure));
+                }
+                Report::AnyCpu { pid } => self.warn_of_cpus(pid),
+            }
+        }
+    }
+
+    fn warn_of_cpus(&self, pid: i32) {
+        if let Some(job) = self.supervisor.job_of(pid) {
+            let name = self.supervisor.name(job);
+            ::log::warn!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
         }
     }
 
@@ -268,7 +280,7 @@ impl Shell {
     /// Reads the configuration again. One with an error changes nothing.
     fn reload(&mut self) {
         ::log::info!("rescanning job configuration");
-        match self.config.load(self.supervisor.standby(), &mut tell) {
+        match self.config.load(self.supervisor.standby(), &mut tell, &mut show) {
             Ok(()) => self.apply(),
             Err(refused) => {
                 ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
@@ -328,6 +340,11 @@ fn tell(problem: &Problem<'_>, file: &CStr) {
         Severity::Error => ::log::error!("{record}"),
         Severity::Warning => ::log::warn!("{record}"),
     }
+}
+
+/// Shows a word of the configuration as it is read (option `-vv`).
+fn show(token: &Token<'_>) {
+    ::log::trace!("{token}");
 }
 
 /// Makes pmtr the parent of what its jobs leave behind, so that it notices its
