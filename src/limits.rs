@@ -37,6 +37,9 @@ pub const MAX_ULIMITS: usize = 2 * MAX_JOBS + 64;
 /// How many `report to` and `listen on` lines a configuration may hold.
 pub const MAX_ADDRESSES: usize = 16;
 
+/// How many CPUs `cpu` can name: the kernel's `CPU_SETSIZE` (CPU_SET(3)).
+pub const MAX_CPUS: usize = 1024;
+
 /// The longest path that is used: the kernel's `PATH_MAX`, NUL included.
 pub const PATH_BYTES: usize = 4096;
 

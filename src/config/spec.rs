@@ -87,6 +87,24 @@ pub struct JobSpec {
     pub(super) line: u32,
 }
 
+impl JobSpec {
+    /// Every string and list of strings.
+    pub(super) fn spans(&mut self) -> [&mut Span; 10] {
+        [
+            &mut self.name,
+            &mut self.cmd,
+            &mut self.dir,
+            &mut self.out,
+            &mut self.err,
+            &mut self.stdin,
+            &mut self.user,
+            &mut self.env,
+            &mut self.depends,
+            &mut self.cpus,
+        ]
+    }
+}
+
 /// What a `report to` or `listen on` line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressUse {

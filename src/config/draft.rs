@@ -1,0 +1,115 @@
+//! A job under construction, and how its strings get into the text block.
+
+use super::cpu::CpuMask;
+use super::lexer::Place;
+use super::option::OPTION_COUNT;
+use super::spec::{Config, JobSpec, Span};
+use super::ulimit::RESOURCES;
+use crate::limits::MAX_CPUS;
+
+/// A list of strings of a job.
+pub(super) type List = fn(&mut JobSpec) -> &mut Span;
+
+/// A job that is being read, and what has to be known about it until its end.
+pub(super) struct Draft {
+    pub spec: JobSpec,
+    /// Where its `job` stands.
+    pub place: Place,
+    /// The line of each option's first (of one that counts last: latest)
+    /// mention, in the order of the table; 0 is none.
+    pub lines: [u32; OPTION_COUNT],
+    /// Which of them an unknown option is perhaps meant to be: a bit for each.
+    pub hinted: u32,
+    /// The line of the latest mention of each resource of `ulimit`; 0 is none.
+    pub ulimit_lines: [u32; RESOURCES.len()],
+    /// How many words `cmd` has.
+    pub args: usize,
+    /// How many `env` there are.
+    pub envs: usize,
+    /// All `cpu` together.
+    pub cpus: CpuMask,
+}
+
+impl Draft {
+    /// A job that begins at `place`; `ulimits` is how many the configuration has already.
+    pub fn new(place: Place, ulimits: usize) -> Self {
+        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::default() };
+        Draft {
+            spec,
+            place,
+            lines: [0; OPTION_COUNT],
+            hinted: 0,
+            ulimit_lines: [0; RESOURCES.len()],
+            args: 0,
+            envs: 0,
+            cpus: [0; MAX_CPUS / 8],
+        }
+    }
+}
+
+/// A table has no room.
+pub(super) struct Full;
+
+impl Config {
+    /// Puts a string, and a NUL, at the end of the text block.
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<Span, Full> {
+        let at = self.text.len() as u32;
+        self.text.extend_from_slice(bytes).map_err(|()| Full)?;
+        self.text.push(0).map_err(|_| Full)?;
+        Ok(Span { at, len: bytes.len() as u32 })
+    }
+
+    /// Puts a string at the end of one of `job`'s lists.
+    ///
+    /// A list is one piece, but its options may stand apart in the file: what
+    /// was kept since the last one moves up. It is all of this job, so that the
+    /// work has a bound.
+    pub(super) fn append(
+        &mut self,
+        job: &mut JobSpec,
+        list: List,
+        bytes: &[u8],
+    ) -> Result<(), Full> {
+        let new = self.keep(bytes)?;
+        if list(job).is_empty() {
+            *list(job) = new;
+            return Ok(());
+        }
+        let end = list(job).at + list(job).len + 1;
+        self.text[end as usize..].rotate_right(bytes.len() + 1);
+        for span in job.spans() {
+            if !span.is_empty() && span.at >= end {
+                span.at += new.len + 1;
+            }
+        }
+        list(job).len += 1 + new.len;
+        Ok(())
+    }
+
+    /// Adds a job behind the others.
+    pub(super) fn add(&mut self, job: JobSpec) -> Result<(), Full> {
+        let at = self.jobs.len() as u16;
+        let (Ok(rank) | Err(rank)) = self.rank(self.bytes(job.name));
+        self.jobs.push(job).map_err(|_| Full)?;
+        self.by_name.insert(rank, at).map_err(|_| Full)
+    }
+
+    /// Where the job called `name` stands in `by_name`, or where it would.
+    pub(super) fn rank(&self, name: &[u8]) -> Result<usize, usize> {
+        let name_of = |&at: &u16| self.bytes(self.jobs[usize::from(at)].name);
+        self.by_name.binary_search_by(|at| name_of(at).cmp(name))
+    }
+
+    /// Puts the jobs in the order of starting.
+    pub(super) fn sort(&mut self) {
+        self.jobs.sort_unstable_by_key(|job| (job.order, job.line));
+        let Config { jobs, by_name, text, .. } = self;
+        let name_of = |&at: &u16| {
+            let Span { at, len } = jobs[usize::from(at)].name;
+            &text[at as usize..][..len as usize]
+        };
+        // Which job is which has changed, how many there are has not.
+        (0..).zip(by_name.iter_mut()).for_each(|(position, at)| *at = position);
+        by_name.sort_unstable_by(|a, b| name_of(a).cmp(name_of(b)));
+    }
+}
