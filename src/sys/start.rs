@@ -9,6 +9,7 @@ use super::run::Shell;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
+use super::std::path::Path;
 use super::std::prelude::v1::*;
 use super::std::process::ExitCode;
 use super::std::sync::{Mutex, PoisonError};
@@ -90,19 +91,35 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     let launch = detach(&options)?;
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
-    let pidfile = options.pidfile.as_deref().map(PidFile::write).transpose();
-    let pidfile = pidfile.map_err(|refused| refused.to_string())?;
+    let pidfile = options.pidfile.as_deref().map(write_pidfile).transpose()?;
+    match load(&options, state, launch) {
+        Ok(shell) => Ok((shell, pidfile)),
+        Err(reason) => {
+            if let Some(pidfile) = pidfile {
+                pidfile.remove();
+            }
+            Err(reason)
+        }
+    }
+}
+
+fn write_pidfile(path: &Path) -> Result<PidFile, String> {
+    PidFile::write(path).map_err(|refused| format!("pid file {}: {refused}", path.display()))
+}
+
+/// Reads the configuration, and lets the command of a daemon return.
+fn load(options: &Options, state: State, launch: Launch) -> Result<Shell, String> {
     let mut shell = Shell::new(
         SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner),
         STREAMS.lock().unwrap_or_else(PoisonError::into_inner),
         state,
-        config_file(&options)?,
+        config_file(options)?,
     )
     .map_err(|error| format!("cannot start: {error}"))?;
     shell.first_load()?;
     launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
     log::daemonized();
-    Ok((shell, pidfile))
+    Ok(shell)
 }
 
 fn start_log(options: &Options) {
