@@ -73,11 +73,9 @@ fn files_that_the_user_may_not_open() {
     }
     let world = World::new();
     world.file("roots", "", 0o600);
-    for (option, stage) in [
-        ("in DIR/roots", Stage::Stdin),
-        ("out DIR/roots", Stage::Out),
-        ("err DIR/new", Stage::Err),
-    ] {
+    for (option, stage) in
+        [("in DIR/roots", Stage::Stdin), ("out DIR/roots", Stage::Out), ("err DIR/new", Stage::Err)]
+    {
         let failure = world.failure(&format!("user nobody\n {option}\n cmd /bin/true"));
         assert_eq!(failure, (stage, libc::EACCES), "{option}");
     }

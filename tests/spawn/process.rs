@@ -46,7 +46,7 @@ fn blocks_ignores_and_catches_no_signal() {
     SigSet::all().thread_block().unwrap();
     // What libc keeps for itself can have been ignored by who started pmtr, too. SIGPIPE is by Rust.
     let for_libc = 32;
-    for signal in [libc::SIGUSR1, libc::SIGCHLD, libc::SIGRTMAX() - 1, for_libc] {
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGRTMAX() - 1, for_libc] {
         ignore(signal);
     }
     let own = fs::read_to_string("/proc/thread-self/status").unwrap();
@@ -101,7 +101,8 @@ fn sigterm_ends_it_while_it_waits_for_a_fifo() {
     let fifo = world.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     // As in the supervisor, whose signals are blocked.
-    let blocked = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).unwrap();
+    let blocked =
+        SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK).unwrap();
     let job = world.start("in DIR/fifo\n cmd /bin/cat");
     blocked.thread_set_mask().unwrap();
     job.signal(Signal::SIGTERM as i32);

@@ -14,7 +14,7 @@ use std::{env, str};
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
 use nix::unistd::pipe2;
-use pmtr::config::Config;
+use pmtr::config::{parse, Config, Problem};
 use pmtr::supervise::{ExitStatus, Failure, Stage};
 use pmtr::sys::spawn::{Limit, Spawner};
 use tempfile::TempDir;
@@ -50,8 +50,9 @@ impl World {
     /// Makes a file with exactly this mode.
     pub fn file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
         let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let draft = self.path("draft");
+        fs::write(&draft, content).unwrap();
+        copy(&draft, &path, mode);
         path
     }
 
@@ -165,6 +166,16 @@ impl Drop for Running<'_> {
     }
 }
 
+/// The configuration that a file with this content makes.
+fn config(text: &str) -> Box<Config> {
+    let mut config = Box::default();
+    let mut problem = String::new();
+    let found = &mut |found: &Problem<'_>| problem = found.report(b"test").to_string();
+    let result = parse(text.as_bytes(), &mut config, found);
+    assert!(result.is_ok(), "{problem}");
+    config
+}
+
 pub fn until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -195,7 +206,7 @@ pub fn apart_under(wrapper: &[&str], test: &str, change: impl FnOnce(&mut Comman
     let dir = TempDir::new().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("test");
-    fs::copy(env::current_exe().unwrap(), &program).unwrap();
+    copy(&env::current_exe().unwrap(), &program, 0o755);
     let words: Vec<&str> = wrapper.iter().copied().chain([program.to_str().unwrap()]).collect();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).args(["--exact", "--nocapture", test]).current_dir("/");
@@ -206,6 +217,13 @@ pub fn apart_under(wrapper: &[&str], test: &str, change: impl FnOnce(&mut Comman
     assert!(output.status.success(), "{}\n{text}\n{errors}", output.status);
     assert!(text.contains("1 passed"), "there is no test {test}: {text}");
     false
+}
+
+/// Copies a file, by another process: children that other tests fork at this
+/// moment would have it open for writing for a while, and it could not be run.
+fn copy(from: &Path, to: &Path, mode: u32) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+    fs::set_permissions(to, Permissions::from_mode(mode)).unwrap();
 }
 
 /// Runs a test once more as nobody; returns whether this process is that one.
@@ -223,4 +241,16 @@ pub fn is_root(test: &str) -> bool {
         eprintln!("skipped: {test} needs root");
     }
     root
+}
+
+/// Whether hard limits can be raised; says what is left out if not. In some
+/// containers root may not (capabilities(7), `CAP_SYS_RESOURCE`).
+pub fn may_raise_limits(test: &str) -> bool {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let may = u64::from_str_radix(field(&status, "CapEff"), 16).unwrap() >> CAP_SYS_RESOURCE & 1;
+    if may == 0 {
+        eprintln!("skipped: {test} needs CAP_SYS_RESOURCE");
+    }
+    may == 1
 }
