@@ -117,7 +117,7 @@ fn of_many_at_once_none_is_lost() {
     let mut expected: Vec<i32> = jobs.iter().map(|job| job.pid).collect();
     let mut told = Vec::new();
     super::support::until(|| {
-        told.extend(std::iter::from_fn(|| world.spawner.next_failure()).map(|f| f.pid));
+        told.extend(std::iter::from_fn(|| world.next_failure()).map(|f| f.pid));
         told.len() >= expected.len()
     });
     told.sort();

@@ -16,7 +16,7 @@ use nix::libc;
 use nix::unistd::pipe2;
 use pmtr::config::{parse, Config, Problem};
 use pmtr::supervise::{ExitStatus, Failure, Stage};
-use pmtr::sys::spawn::{Limit, Spawner};
+use pmtr::sys::spawn::{Limit, Report, Spawner};
 use tempfile::TempDir;
 
 /// Nobody's uid and gid on Debian, and on most others.
@@ -43,6 +43,16 @@ impl World {
         World { dir, spawner: Spawner::new(files).unwrap() }
     }
 
+    /// The next process that did not get as far as its program.
+    pub fn next_failure(&self) -> Option<Failure> {
+        loop {
+            match self.spawner.next_report()? {
+                Report::Failed(failure) => return Some(failure),
+                Report::AnyCpu { .. } => {}
+            }
+        }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -66,7 +76,7 @@ impl World {
         let config = config(&format!("job {{\n name test\n {options}\n}}\n"));
         let (log, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-        let pid = self.spawner.spawn(config.job(0), Some(end.as_fd())).unwrap();
+        let pid = self.spawner.spawn(config.job(0), Some(end.as_fd()), None).unwrap();
         Running { world: self, pid, log, ended: false }
     }
 
@@ -136,7 +146,7 @@ impl Running<'_> {
             true => ExitStatus::Code(libc::WEXITSTATUS(status)),
             false => ExitStatus::Signal(libc::WTERMSIG(status)),
         };
-        Ended { pid: self.pid, status, output, failure: self.world.spawner.next_failure() }
+        Ended { pid: self.pid, status, output, failure: self.world.next_failure() }
     }
 
     /// All that it and its children write until the last of them has closed the log.
