@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::patience::{stretched, SHORT};
+use super::patience::{eventually, stretched, SHORT};
 
 /// The tag of pmtr's own messages.
 const OWN: &str = "pmtr";
@@ -107,7 +108,20 @@ impl Log {
     /// Removes the socket: what a stopped syslog daemon leaves.
     pub fn close(&mut self) {
         self.stall();
+        let probe = UnixDatagram::unbound().and_then(|probe| {
+            probe.set_nonblocking(true)?;
+            probe.connect(&self.path)?;
+            Ok(probe)
+        });
         self.socket = None;
+        // A process that another test is about to start may have a copy for a
+        // moment yet: what is sent meanwhile would be lost in it.
+        if let Ok(probe) = probe {
+            eventually("the end of the socket", || {
+                let sent = probe.send(b"").map_err(|error| error.kind());
+                matches!(sent, Err(kind) if kind != ErrorKind::WouldBlock)
+            });
+        }
         // It may have been moved or removed by the test.
         let _ = fs::remove_file(&self.path);
     }
