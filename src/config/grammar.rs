@@ -46,7 +46,8 @@ impl<'t> Parser<'t> {
                 }
                 Some(at) if matches!(OPTIONS[at].takes, Takes::Options) => break,
                 Some(at) => self.option(at, word),
-                None => self.unknown_inside(word),
+                None if self.unknown_inside(word) == Some("}") => return self.end_job(),
+                None => {}
             }
         }
         self.unclosed("job", place);
@@ -144,9 +145,6 @@ impl<'t> Parser<'t> {
         self.option = OPTIONS[at].name;
         self.opened = !name.is(OPTIONS[at].keyword());
         self.take(TokenKind::Option);
-        if self.opened {
-            self.tell(name.place, ProblemKind::GluedBrace { word: name.bytes });
-        }
     }
 
     /// Takes the second word of an option's name; whether it is there.
@@ -167,6 +165,7 @@ impl<'t> Parser<'t> {
     /// Takes the `{` behind an option's name; whether what follows is a block.
     fn open(&mut self, name: Word<'t>) -> bool {
         if self.opened {
+            self.tell(name.place, ProblemKind::GluedBrace { word: name.bytes });
             return true;
         }
         let next = self.peek();
@@ -209,9 +208,10 @@ impl<'t> Parser<'t> {
     /// After a whole option its line must end; a `}` may end a block of one line.
     fn end_of_option(&mut self, at: usize) {
         let Some(next) = self.peek().filter(|next| !next.first && !next.is("}")) else { return };
-        if let Some(at) = option::find(&next) {
-            let option = OPTIONS[at].name;
-            return self.tell(next.place, ProblemKind::NotOnItsOwnLine { option });
+        let global = OPTIONS[at].is_global();
+        let other = option::find(&next).map(|at| &OPTIONS[at]);
+        if let Some(other) = other.filter(|other| other.is_global() == global) {
+            return self.tell(next.place, ProblemKind::NotOnItsOwnLine { option: other.name });
         }
         let (option, word) = (OPTIONS[at].name, next.bytes);
         let kind = match OPTIONS[at].takes {
@@ -254,7 +254,8 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn unknown_inside(&mut self, word: Word<'t>) {
+    /// What it is perhaps meant to be.
+    fn unknown_inside(&mut self, word: Word<'t>) -> Option<&'static str> {
         self.take(TokenKind::Unexpected);
         let hint = option::meant(word.bytes, false);
         self.tell(word.place, ProblemKind::UnknownOption { word: word.bytes, hint });
@@ -262,6 +263,7 @@ impl<'t> Parser<'t> {
             self.draft.hinted |= 1 << at;
         }
         self.skip();
+        hint
     }
 
     /// Warns of a line amid the arguments of `cmd` that was perhaps meant as an option.
