@@ -1,6 +1,8 @@
 //! A job's process, looked at from inside and outside: what it has, what it has
-//! not, and how it fails. Real forks, real programs; root and nobody.
+//! not, how it fails, and whether that is foretold. Real forks, real programs;
+//! root and nobody.
 
+mod check;
 mod environment;
 mod failures;
 mod files;

@@ -17,7 +17,7 @@ use nix::unistd::pipe2;
 use pmtr::config::{parse, Config, Problem};
 use pmtr::supervise::{ExitStatus, Failure, Stage};
 use pmtr::sys::spawn::{Limit, Report, Spawner};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Nobody's uid and gid on Debian, and on most others.
 pub const NOBODY: u32 = 65534;
@@ -58,22 +58,27 @@ impl World {
     }
 
     /// Makes a file with exactly this mode.
-    pub fn file(&self, name: &str, content: &str, mode: u32) -> PathBuf {
-        let path = self.path(name);
-        let draft = self.path("draft");
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
+        let draft = NamedTempFile::new().unwrap();
         fs::write(&draft, content).unwrap();
-        copy(&draft, &path, mode);
-        path
+        copy(draft.path(), &self.path(name), mode);
+        self.path(name)
     }
 
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Starts a job with these options, in which `DIR` is the directory of this world.
-    pub fn start(&self, options: &str) -> Running<'_> {
+    /// The configuration with a job `test` with these options, in which `DIR` is
+    /// the directory of this world.
+    pub fn config(&self, options: &str) -> Box<Config> {
         let options = options.replace("DIR", self.dir.path().to_str().unwrap());
-        let config = config(&format!("job {{\n name test\n {options}\n}}\n"));
+        config(&format!("job {{\n name test\n {options}\n}}\n"))
+    }
+
+    /// Starts such a job.
+    pub fn start(&self, options: &str) -> Running<'_> {
+        let config = self.config(options);
         let (log, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         let pid = self.spawner.spawn(config.job(0), Some(end.as_fd()), None).unwrap();
@@ -177,7 +182,7 @@ impl Drop for Running<'_> {
 }
 
 /// The configuration that a file with this content makes.
-fn config(text: &str) -> Box<Config> {
+pub fn config(text: &str) -> Box<Config> {
     let mut config = Box::default();
     let mut problem = String::new();
     let found = &mut |found: &Problem<'_>| problem = found.report(b"test").to_string();
