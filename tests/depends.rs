@@ -235,3 +235,16 @@ fn dependencies_that_an_edit_adds_are_watched() {
     world.file("dep", "two");
     world.restarted("a", old);
 }
+
+/// A deployment writes both at once; the change of the one must not be lost in
+/// the reload for the other.
+#[test]
+fn a_dependency_and_the_configuration_saved_together_both_count() {
+    let world = world();
+    let old = world.pid_of("a");
+    world.file("dep", "two");
+    world.config(&(dependent("a", "$DIR/dep") + &sleepers("b c")));
+    world.restarted("a", old);
+    world.running("c");
+    assert_eq!(world.starts("b"), 1);
+}

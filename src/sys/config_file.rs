@@ -73,11 +73,13 @@ impl ConfigFile {
         nix::sys::stat::stat(self.path.as_c_str()).is_ok()
     }
 
-    /// Reads and parses the file; every problem goes to `found`, with the file's name.
+    /// Reads and parses the file; every problem goes to `found`, with the
+    /// file's name, and every word to `read`.
     pub fn load(
         &mut self,
         into: &mut Config,
         found: &mut dyn FnMut(&Problem<'_>, &CStr),
+        read: &mut dyn FnMut(&Token<'_>),
     ) -> Result<(), Refused> {
         let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
         let len = self.read(&mut text[..]).map_err(Refused::Unreadable)?;
@@ -85,8 +87,7 @@ impl ConfigFile {
             return Err(Refused::TooLong);
         }
         let mut found = |problem: &Problem<'_>| found(problem, &self.path);
-        let mut read = |token: &Token<'_>| log::trace!("{token}");
-        let parsed = config::parse_traced(&text[..len], into, &mut found, &mut read);
+        let parsed = config::parse_traced(&text[..len], into, &mut found, read);
         parsed.map_err(Refused::Errors)
     }
 

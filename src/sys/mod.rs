@@ -17,6 +17,7 @@ pub mod options;
 pub mod pidfile;
 pub mod poll;
 pub mod reap;
+mod reload;
 mod run;
 pub mod signals;
 pub mod spawn;

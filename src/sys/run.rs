@@ -3,20 +3,18 @@
 use super::config_file::ConfigFile;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::signals::{Request, Signals};
-use super::spawn::{self, Spawner};
+use super::spawn::{self, Report, Spawner};
 use super::state::State;
+use super::std::io;
 use super::std::os::fd::AsFd;
 use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
-use super::std::{format, io};
 use super::streams::{StreamId, Streams};
 use super::timer::Timer;
-use super::watch::{Role, Watch};
-use super::{clock, digest, log, reap};
-use crate::config::{Problem, Severity};
+use super::watch::Watch;
+use super::{clock, log, reap};
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
-use core::ffi::CStr;
 use core::time::Duration;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
@@ -27,15 +25,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Everything that the loop works with.
 pub struct Shell {
-    supervisor: MutexGuard<'static, Supervisor>,
+    pub(super) supervisor: MutexGuard<'static, Supervisor>,
     streams: MutexGuard<'static, Streams>,
     poller: Poller,
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    watch: Watch,
-    state: State,
-    config: ConfigFile,
+    pub(super) watch: Watch,
+    pub(super) state: State,
+    pub(super) config: ConfigFile,
     /// Set when all jobs are gone: until when the log is waited for.
     leaving: Option<Instant>,
 }
@@ -64,22 +62,6 @@ impl Shell {
         };
         shell.register()?;
         Ok(shell)
-    }
-
-    /// Reads the configuration for the first time, and stops what a killed pmtr
-    /// left behind. For start-up: blocks while that takes.
-    pub fn first_load(&mut self) -> Result<(), String> {
-        let created = self.config.create_if_missing();
-        created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
-        let loaded = self.config.load(self.supervisor.standby(), &mut tell);
-        loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
-        if let Some(warning) = self.state.warning() {
-            ::log::warn!("{warning}");
-        }
-        self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
-        ::log::info!("pmtr: starting");
-        self.apply();
-        Ok(())
     }
 
     /// Makes the poller know what to wait for.
@@ -246,87 +228,21 @@ impl Shell {
     }
 
     fn hear_failures(&mut self, now: Instant) {
-        while let Some(failure) = self.spawner.next_failure() {
-            self.supervisor.handle(now, Event::ExecFailed(failure));
-        }
-    }
-
-    // Reloading.
-
-    /// Looks at the files if something hinted at a change and it is quiet since.
-    fn look(&mut self) {
-        let Some(hints) = self.watch.settled(clock::now()) else { return };
-        self.lay_watches();
-        let may_be_half = hints.config_created && !self.config.is_link();
-        if hints.config_written || (!may_be_half && self.config.has_changed()) {
-            self.reload();
-        } else {
-            self.tell_digests();
-        }
-    }
-
-    /// Reads the configuration again. One with an error changes nothing.
-    fn reload(&mut self) {
-        ::log::info!("rescanning job configuration");
-        match self.config.load(self.supervisor.standby(), &mut tell) {
-            Ok(()) => self.apply(),
-            Err(refused) => {
-                ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
-                ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
-            }
-        }
-    }
-
-    /// Makes the configuration that was just read the live one.
-    fn apply(&mut self) {
-        self.supervisor.handle(clock::now(), Event::Reloaded);
-        self.lay_watches();
-        ::log::debug!("{} jobs are configured", self.supervisor.config().len());
-    }
-
-    /// Watches what the live configuration needs watched.
-    fn lay_watches(&mut self) {
-        self.watch.begin();
-        self.watch.lay(self.config.path(), Role::Config);
-        for job in self.supervisor.config().jobs() {
-            for path in job.depends() {
-                let laid = digest::with_path(job, path, |path| {
-                    self.watch.lay(path, Role::Depends);
-                    Ok(())
-                });
-                // A path that is too long cannot be read either, which is told.
-                let _ = laid;
-            }
-        }
-        self.watch.laid(clock::now());
-    }
-
-    /// Tells the supervisor the content of what jobs depend on.
-    fn tell_digests(&mut self) {
-        for position in 0..self.supervisor.config().len() {
-            let spec = self.supervisor.config().job(position);
-            if spec.depends().next().is_some() {
-                if let Some(job) = self.supervisor.job_at(position) {
-                    self.tell_digest(job);
+        while let Some(report) = self.spawner.next_report() {
+            match report {
+                Report::Failed(failure) => {
+                    self.supervisor.handle(now, Event::ExecFailed(failure));
                 }
+                Report::AnyCpu { pid } => self.warn_of_cpus(pid),
             }
         }
     }
 
-    fn tell_digest(&mut self, job: JobId) {
-        if let Some(spec) = self.supervisor.spec(job) {
-            let digest = digest::digest(spec);
-            self.supervisor.handle(clock::now(), Event::Depends { job, digest });
+    fn warn_of_cpus(&self, pid: i32) {
+        if let Some(job) = self.supervisor.job_of(pid) {
+            let name = self.supervisor.name(job);
+            ::log::warn!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
         }
-    }
-}
-
-/// Puts a problem of the configuration into the log.
-fn tell(problem: &Problem<'_>, file: &CStr) {
-    let record = problem.record(file.to_bytes());
-    match problem.severity() {
-        Severity::Error => ::log::error!("{record}"),
-        Severity::Warning => ::log::warn!("{record}"),
     }
 }
 

@@ -80,7 +80,9 @@ impl Syslog {
     pub fn start(&mut self, path: Option<&Path>, now: Instant) {
         self.address = path.and_then(|path| UnixAddr::new(path).ok());
         self.gone_at = now;
-        self.connect(now);
+        if self.connect(now) {
+            self.retry_delay = Duration::ZERO;
+        }
     }
 
     pub fn is_connected(&self) -> bool {

@@ -85,7 +85,7 @@ pub(super) fn run(start: &Start<'_>) -> ! {
         Err(failed) => failed,
     };
     // A pipe that is full is waited for; one that nobody reads any more raises SIGPIPE.
-    let _ = write(start.reports, &super::encode(failed));
+    let _ = write(start.reports, &super::encode(failed.stage as i32, failed.code));
     exit()
 }
 
@@ -98,7 +98,7 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     enter_dir(job).map_err(at(Stage::Dir))?;
     let user = look_up(job)?;
     nice(job).map_err(at(Stage::Nice))?;
-    any_affinity(job).map_err(at(Stage::Cpu))?;
+    any_affinity(start).map_err(at(Stage::Cpu))?;
     limits(job).map_err(at(Stage::Ulimit))?;
     if let Some(user) = &user {
         switch_user(user, start.log)?;
@@ -167,10 +167,13 @@ pub(in crate::sys) fn nice(job: JobView<'_>) -> Result<(), Errno> {
     }
 }
 
-/// `cpu`; a set of which no CPU exists is no set.
-fn any_affinity(job: JobView<'_>) -> Result<(), Errno> {
-    match affinity(job) {
-        Err(Errno::EINVAL) => Ok(()),
+/// `cpu`; a set of which no CPU exists is no set, and told.
+fn any_affinity(start: &Start<'_>) -> Result<(), Errno> {
+    match affinity(start.job) {
+        Err(Errno::EINVAL) => {
+            let told = write(start.reports, &super::encode(super::ANY_CPU, 0));
+            told.map(|_| ())
+        }
         result => result,
     }
 }

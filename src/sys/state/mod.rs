@@ -248,8 +248,12 @@ fn records(file: &OwnedFd, era: &Era) -> Vec<Record> {
 
 /// Waits until the pmtr that held the file before is gone. Its lock is already,
 /// but only when it is a zombie have its children been sent their signal
-/// ([`Entry::write_own`]), and can no record be added.
+/// ([`Entry::write_own`]), and can no record be added. (One that has become
+/// this pmtr by execve(2) has the same process.)
 fn wait_for(header: &Header) {
+    if header.pid == getpid().as_raw() {
+        return;
+    }
     for _ in 0..100 {
         match leftovers::process(header.pid) {
             Some(process) if process.started == header.started && !process.ended => {

@@ -83,8 +83,10 @@ fn default_dir() -> PathBuf {
 /// The file names for a configuration: by its path as given, which is to be
 /// absolute, and by the one behind all links if that is another.
 pub(super) fn names(config: &Path) -> Vec<String> {
-    let mut names = Vec::from([name(config)]);
-    names.extend(real(config).filter(|real| real != config).map(|real| name(&real)));
+    // Without `.` and doubled slashes.
+    let given: PathBuf = config.components().collect();
+    let mut names = Vec::from([name(&given)]);
+    names.extend(real(config).filter(|real| *real != given).map(|real| name(&real)));
     names
 }
 

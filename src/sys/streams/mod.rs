@@ -2,8 +2,8 @@
 //!
 //! A stream is marked when there is something to read. A [turn](Streams::turn)
 //! reads every marked stream once, in order, and goes on the next time after
-//! the one where it stopped: a job that floods its pipe gets one read in a turn
-//! like any other. While the log has no room no pipe is read at all, so that
+//! the one where it stopped, be it only because the log was full: a job that
+//! floods its pipe gets one read in a turn like any other. While the log has no room no pipe is read at all, so that
 //! jobs wait, and nothing is lost.
 //!
 //! What is read goes into a buffer of a small pool. A stream has one only while it
@@ -245,8 +245,9 @@ impl Streams {
                 Served::More | Served::Done => served += 1,
                 Served::Starved => starved = starved.or(Some(row)),
                 Served::Blocked => {
+                    // The room that there will be is for the others first.
                     self.blocked = true;
-                    self.next = row;
+                    self.next = row + 1;
                     return false;
                 }
             }
@@ -430,8 +431,8 @@ impl Streams {
     fn close_oldest(&mut self, log: &mut Log, poller: &Poller) -> Option<usize> {
         let ended = (0..MAX_STREAMS).filter(|&row| self.rows[row].ended > 0);
         let oldest = ended.min_by_key(|&row| self.rows[row].ended)?;
-        let now = super::clock::now();
-        self.drain(log, oldest, now, poller);
+        self.rows[oldest].last_words = true;
+        self.drain(log, oldest, super::clock::now(), poller);
         let name = self.rows[oldest].name;
         log.message(
             Severity::LOG_WARNING,
