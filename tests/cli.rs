@@ -163,11 +163,12 @@ fn vv_shows_parsing() {
 }
 
 #[test]
-fn v_is_repeatable_and_starts_as_usual() {
+fn a_running_pmtr_logs_parsing_with_vv() {
     let mut world = World::new().option("-v").option("-v");
-    world.config(&sleepers("a"));
+    world.config(&job("a", "cmd /bin/sleep 4321"));
     world.start();
     world.started("a");
+    world.log().wait_for("4321");
     assert_eq!(world.stop(), Some(0));
 }
 
@@ -275,9 +276,12 @@ fn a_missing_configuration_is_created_empty_with_mode_0600() {
 #[test]
 fn a_configuration_that_cannot_be_created_is_exit_status_1() {
     let world = World::new();
-    let finished = world.run_bare(&["-F", "-c", "/no/such/directory/pmtr.conf"]);
+    let state = world.path("state");
+    let config = "/no/such/directory/pmtr.conf";
+    let options = ["-F", "-c", config, "--state-dir", state.to_str().unwrap()];
+    let finished = world.run_bare(&options);
     assert_eq!(finished.status, Some(1));
-    assert!(finished.stderr.contains("/no/such/directory/pmtr.conf"), "{}", finished.stderr);
+    assert!(finished.stderr.contains(config), "{}", finished.stderr);
 }
 
 // The pid file.

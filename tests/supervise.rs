@@ -440,6 +440,33 @@ fn limit_processes(world: &World, number: &str) {
 }
 
 #[test]
+fn six_hundred_jobs_run_and_end() {
+    // Each has a pipe: far more than the usual limit of open files.
+    let mut world = World::new().wrapped_in(&["prlimit", "--nofile=256:"]);
+    let names: Vec<_> = (0..600).map(|n| format!("job{n}")).collect();
+    let run = "cmd /bin/sh -c \"echo up; exec sleep 1000\"";
+    world.config(&names.iter().map(|name| job(name, run)).collect::<String>());
+    world.start();
+    for name in &names {
+        world.log().within(LONG).wait_line(name, "up");
+    }
+    assert_eq!(children_of(world.pid()).len(), 600);
+    assert_eq!(world.stop(), Some(0));
+    assert_eq!(world.processes(), []);
+}
+
+#[test]
+fn jobs_start_whatever_there_is_about_udp() {
+    let busy = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    let udp = format!("report to udp://no-such-host.invalid:9\nlisten on udp://127.0.0.1:{port}\n");
+    let mut world = World::with(&(udp + &sleepers("a")));
+    world.started("a");
+    world.fence();
+    assert_eq!(world.stop(), Some(0));
+}
+
+#[test]
 fn an_orphan_of_a_job_is_no_concern_of_the_supervisor() {
     // It is the same group, and ends after its job has been started again.
     let script = "(until [ -e $DIR/go ]; do sleep 0.02; done) & exit 33";
