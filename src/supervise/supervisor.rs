@@ -226,17 +226,24 @@ impl Supervisor {
 
     /// Starts the next job whose turn it is, in the order of the configuration.
     fn next_in_turn(&mut self, now: Instant) -> Option<Action> {
-        if self.leaving || self.pause.is_some_and(|until| until > now) {
-            return None;
+        // The turn moves on even if nothing can be started: `next_deadline` looks where it is.
+        while let Some(slot) = self.advance_turn() {
+            if self.pause.is_some_and(|until| until > now) {
+                return None;
+            }
+            if let Some(action) = self.start(slot, Turn::InOrder) {
+                return Some(action);
+            }
         }
-        while usize::from(self.turn) < self.config().len() {
+        None
+    }
+
+    /// The next job that is queued, unless one before it has to be waited for.
+    fn advance_turn(&mut self) -> Option<u16> {
+        while !self.leaving && usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
             match slot.map(|slot| self.table.state(slot)) {
-                Some(State::Queued) => {
-                    if let Some(action) = slot.and_then(|slot| self.start(slot, Turn::InOrder)) {
-                        return Some(action);
-                    }
-                }
+                Some(State::Queued) => return slot,
                 Some(state) if self.is_waited_for(state) => return None,
                 Some(_) | None => self.turn += 1,
             }
