@@ -74,7 +74,7 @@ pub(super) enum State {
     /// It starts at a moment of its own.
     BackingOff { until: Instant },
     /// It starts when the files that it depends on can be read.
-    Blocked,
+    Blocked { turn: Turn },
     /// Its start was asked for.
     Starting { turn: Turn },
     /// It runs.
@@ -141,7 +141,7 @@ impl Job {
             State::Running { pid, .. } | State::Failing { pid, .. } => Some(pid),
             State::Stopping { pid, .. } => Some(pid),
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
-            State::Blocked | State::Starting { .. } | State::Clearing { .. } => None,
+            State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => None,
         }
     }
 }
@@ -154,7 +154,7 @@ impl State {
             State::Running { bounce_at, .. } => bounce_at,
             State::Stopping { step, .. } => step.deadline(),
             State::Clearing { check_at, .. } => Some(check_at),
-            State::Vacant | State::Idle(_) | State::Queued | State::Blocked => None,
+            State::Vacant | State::Idle(_) | State::Queued | State::Blocked { .. } => None,
             State::Starting { .. } | State::Failing { .. } => None,
         }
     }
@@ -165,7 +165,7 @@ impl State {
             State::Starting { .. } | State::Running { .. } | State::Failing { .. } => true,
             State::Stopping { .. } | State::Clearing { .. } => true,
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => false,
-            State::Blocked => false,
+            State::Blocked { .. } => false,
         }
     }
 
@@ -178,7 +178,9 @@ impl State {
             State::Failing { turn, .. } => turn == Turn::InOrder,
             State::Stopping { turn, then, .. } => turn == Turn::InOrder || then == Then::Queue,
             State::Clearing { then, .. } => then == Then::Queue,
-            State::Vacant | State::Idle(_) | State::BackingOff { .. } | State::Blocked => false,
+            State::Vacant | State::Idle(_) | State::BackingOff { .. } | State::Blocked { .. } => {
+                false
+            }
         }
     }
 
@@ -196,7 +198,7 @@ impl State {
                 State::Clearing { pgid, check_at, delay, then }
             }
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => self,
-            State::Blocked | State::Starting { .. } => self,
+            State::Blocked { .. } | State::Starting { .. } => self,
         }
     }
 

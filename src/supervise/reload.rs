@@ -78,10 +78,10 @@ impl Supervisor {
                 }
             }
             state if is_disabled && state.is_alive() => self.stop(slot, Then::Disable),
-            State::BackingOff { .. } | State::Queued | State::Blocked if is_disabled => {
+            State::BackingOff { .. } | State::Queued | State::Blocked { .. } if is_disabled => {
                 self.table.enter(slot, State::Idle(Idle::Disabled));
             }
-            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked => {}
+            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked { .. } => {}
             State::BackingOff { .. } | State::Starting { .. } | State::Running { .. } => {}
             State::Failing { .. } | State::Stopping { .. } | State::Clearing { .. } => {}
         }

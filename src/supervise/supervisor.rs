@@ -137,7 +137,7 @@ impl Supervisor {
             State::Stopping { pid, step, .. } => self.escalate(now, slot, pid, step),
             State::Clearing { pgid, delay, then, .. } => self.clear(now, slot, pgid, delay, then),
             // States without a deadline: to enter one again takes out a stray deadline.
-            state @ (State::Vacant | State::Idle(_) | State::Queued | State::Blocked)
+            state @ (State::Vacant | State::Idle(_) | State::Queued | State::Blocked { .. })
             | state @ (State::Starting { .. } | State::Failing { .. }) => {
                 self.table.enter(slot, state);
                 None
@@ -226,17 +226,24 @@ impl Supervisor {
 
     /// Starts the next job whose turn it is, in the order of the configuration.
     fn next_in_turn(&mut self, now: Instant) -> Option<Action> {
-        if self.leaving || self.pause.is_some_and(|until| until > now) {
-            return None;
+        // The turn moves on even if nothing can be started: `next_deadline` looks where it is.
+        while let Some(slot) = self.advance_turn() {
+            if self.pause.is_some_and(|until| until > now) {
+                return None;
+            }
+            if let Some(action) = self.start(slot, Turn::InOrder) {
+                return Some(action);
+            }
         }
-        while usize::from(self.turn) < self.config().len() {
+        None
+    }
+
+    /// The next job that is queued, unless one before it has to be waited for.
+    fn advance_turn(&mut self) -> Option<u16> {
+        while !self.leaving && usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
             match slot.map(|slot| self.table.state(slot)) {
-                Some(State::Queued) => {
-                    if let Some(action) = slot.and_then(|slot| self.start(slot, Turn::InOrder)) {
-                        return Some(action);
-                    }
-                }
+                Some(State::Queued) => return slot,
                 Some(state) if self.is_waited_for(state) => return None,
                 Some(_) | None => self.turn += 1,
             }
@@ -254,7 +261,7 @@ impl Supervisor {
         match self.table.job(slot).depends {
             Depends::Unknown if depends => Some(Action::Look { job }),
             Depends::Missing | Depends::Lost(_) if depends => {
-                self.table.enter(slot, State::Blocked);
+                self.table.enter(slot, State::Blocked { turn });
                 None
             }
             Depends::Unknown | Depends::Missing | Depends::Lost(_) | Depends::Readable(_) => {
@@ -289,14 +296,19 @@ impl Supervisor {
             Notice::CannotSpawn { name: self.table.job(slot).name, errno }.log();
         }
         match self.table.state(slot) {
-            State::Starting { turn: Turn::InOrder } => self.queue(slot),
-            State::Starting { turn: Turn::Restart } => {
-                self.table.enter(slot, State::BackingOff { until });
-            }
+            State::Starting { turn } => self.start_later(slot, turn, until),
             // Not what was asked for: there is no answer to wait for.
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => {}
-            State::Blocked | State::Running { .. } | State::Failing { .. } => {}
+            State::Blocked { .. } | State::Running { .. } | State::Failing { .. } => {}
             State::Stopping { .. } | State::Clearing { .. } => {}
+        }
+    }
+
+    /// A start that could not be made is made in its turn, or at a moment of its own.
+    fn start_later(&mut self, slot: u16, turn: Turn, until: Instant) {
+        match turn {
+            Turn::InOrder => self.queue(slot),
+            Turn::Restart => self.table.enter(slot, State::BackingOff { until }),
         }
     }
 
@@ -339,7 +351,7 @@ impl Supervisor {
             }
             // States without a process: nothing to do with this one.
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => {}
-            State::Blocked | State::Starting { .. } | State::Clearing { .. } => {}
+            State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => {}
         }
     }
 
@@ -411,8 +423,8 @@ impl Supervisor {
         } else if changed {
             Notice::DependsChanged { name: self.table.job(slot).name }.log();
             self.restart(now, slot);
-        } else if self.table.state(slot) == State::Blocked {
-            self.table.enter(slot, State::BackingOff { until: now });
+        } else if let State::Blocked { turn } = self.table.state(slot) {
+            self.start_later(slot, turn, now);
         }
     }
 
@@ -432,7 +444,8 @@ impl Supervisor {
             | State::Clearing { then: Then::Bounce | Then::Finish, .. } => {
                 self.stop(slot, Then::Restart);
             }
-            State::Blocked | State::BackingOff { .. } | State::Idle(Idle::Done) => {
+            State::Blocked { turn } => self.start_later(slot, turn, now),
+            State::BackingOff { .. } | State::Idle(Idle::Done) => {
                 self.table.enter(slot, State::BackingOff { until: now });
             }
             // On its way already, or not to run.
@@ -455,7 +468,7 @@ impl Supervisor {
                 self.stop(slot, Then::Restart);
             }
             State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => {}
-            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked => {}
+            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked { .. } => {}
             State::BackingOff { .. } | State::Running { .. } | State::Failing { .. } => {}
         }
     }
@@ -464,7 +477,7 @@ impl Supervisor {
         let Some(slot) = self.table.slot(job) else { return };
         let name = self.table.job(slot).name;
         match self.table.state(slot) {
-            State::Queued | State::BackingOff { .. } | State::Blocked => {
+            State::Queued | State::BackingOff { .. } | State::Blocked { .. } => {
                 Notice::Disabling { name }.log();
                 self.table.enter(slot, State::Idle(Idle::Disabled));
             }
