@@ -3,5 +3,6 @@
 mod compat;
 mod errors;
 mod options;
+mod properties;
 mod structure;
 mod support;
