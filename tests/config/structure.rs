@@ -178,10 +178,19 @@ fn many_warnings_are_not_all_told_but_accepted() {
     assert_eq!((parsed.problems.len(), parsed.config.len()), (20, 50));
 }
 
+#[test]
+fn many_jobs_of_equal_order_stay_as_in_the_file() {
+    let job = |n: usize| format!("job {{\n name j{n:03}\n cmd /x\n order {}\n}}\n", n % 3);
+    let config = accept(repeated(job)(200));
+    let expected = (0..3).flat_map(|order| (order..200).step_by(3)).map(|n| format!("j{n:03}"));
+    assert_eq!(names(&config), expected.collect::<Vec<_>>());
+}
+
 /// One more than `most` is refused with `sentence`, `most` are accepted.
 fn limit(most: usize, text: impl Fn(usize) -> String, sentence: &str) {
     accept(text(most));
     assert_eq!(refuse(text(most + 1)), [sentence]);
+    assert_eq!(refuse(text(most + 3)), [sentence], "told once");
 }
 
 fn repeated(piece: impl Fn(usize) -> String) -> impl Fn(usize) -> String {
