@@ -300,3 +300,22 @@ fn exit() -> ! {
     // SAFETY: ends the process, and nothing else.
     unsafe { libc::_exit(127) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::std::{assert, assert_eq, io::stdin, os::fd::AsRawFd, prelude::v1::*};
+    use super::mark_each;
+    use nix::fcntl::{fcntl, FcntlArg::F_GETFD, FdFlag};
+    use nix::unistd::pipe;
+
+    #[test]
+    fn an_old_kernel_is_asked_to_close_one_by_one() {
+        let (read, write) = pipe().unwrap();
+        assert!(read.as_raw_fd() > 2 && write.as_raw_fd() > 2);
+        mark_each();
+        for fd in [&read, &write] {
+            assert_eq!(fcntl(fd, F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
+        }
+        assert_eq!(fcntl(stdin(), F_GETFD), Ok(0));
+    }
+}
