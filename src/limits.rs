@@ -4,7 +4,7 @@
 //! full is a value, never a panic: a configuration that does not fit is refused
 //! with the name of the limit, everything else waits.
 //!
-//! The ones read through [`setting`] can be changed when pmtr is built, with an
+//! The ones read through `setting` can be changed when pmtr is built, with an
 //! environment variable of the name given there (a recipe exports it). A value
 //! that is not a number, or out of range, does not compile.
 

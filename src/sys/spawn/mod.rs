@@ -1,7 +1,7 @@
 //! Starts jobs (fork(2), execve(2)).
 //!
 //! The supervisor only forks; everything else happens in the child, see
-//! src/sys/spawn/child.rs. All children tell what they failed in over one pipe.
+//! `child`. All children tell what they failed in over one pipe.
 
 mod child;
 mod env;
