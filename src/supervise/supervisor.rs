@@ -112,7 +112,7 @@ impl Supervisor {
             Event::Exited { pid, status } => self.on_exited(now, pid, status),
             Event::GroupGone { job } => self.on_group_gone(now, job),
             Event::Depends { job, digest } => self.on_depends(now, job, digest),
-            Event::Enable { job } => self.on_enable(now, job),
+            Event::Enable { job } => self.on_enable(job),
             Event::Disable { job } => self.on_disable(job),
             Event::Shutdown { signal } => self.on_shutdown(now, signal),
         }
@@ -413,11 +413,14 @@ impl Supervisor {
 
     fn on_depends(&mut self, now: Instant, job: JobId, digest: Result<u64, Unreadable>) {
         let Some(slot) = self.table.slot(job) else { return };
+        if self.table.state(slot) == State::Idle(Idle::Disabled) {
+            return; // They are looked at when it is enabled.
+        }
         let known = self.table.job(slot).depends;
         let (learnt, changed) = known.after(digest.ok());
         self.table.job_mut(slot).depends = learnt;
         if let Err(missing) = digest {
-            if learnt != known && self.table.state(slot) != State::Idle(Idle::Disabled) {
+            if learnt != known {
                 self.tell_missing(slot, missing);
             }
         } else if changed {
@@ -451,47 +454,6 @@ impl Supervisor {
             // On its way already, or not to run.
             State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => {}
             State::Vacant | State::Idle(Idle::Disabled) | State::Queued => {}
-        }
-    }
-
-    fn on_enable(&mut self, now: Instant, job: JobId) {
-        let Some(slot) = self.table.slot(job) else { return };
-        let name = self.table.job(slot).name;
-        match self.table.state(slot) {
-            State::Idle(Idle::Disabled) => {
-                Notice::Enabling { name }.log();
-                self.table.enter(slot, State::BackingOff { until: now });
-            }
-            State::Stopping { then: Then::Disable, .. }
-            | State::Clearing { then: Then::Disable, .. } => {
-                Notice::Enabling { name }.log();
-                self.stop(slot, Then::Restart);
-            }
-            State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => {}
-            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked { .. } => {}
-            State::BackingOff { .. } | State::Running { .. } | State::Failing { .. } => {}
-        }
-    }
-
-    fn on_disable(&mut self, job: JobId) {
-        let Some(slot) = self.table.slot(job) else { return };
-        let name = self.table.job(slot).name;
-        match self.table.state(slot) {
-            State::Queued | State::BackingOff { .. } | State::Blocked { .. } => {
-                Notice::Disabling { name }.log();
-                self.table.enter(slot, State::Idle(Idle::Disabled));
-            }
-            State::Running { .. } | State::Failing { .. } => {
-                Notice::Disabling { name }.log();
-                self.stop(slot, Then::Disable);
-            }
-            State::Stopping { then, .. } | State::Clearing { then, .. } => {
-                if then != Then::Disable && then != Then::Remove {
-                    Notice::Disabling { name }.log();
-                    self.stop(slot, Then::Disable);
-                }
-            }
-            State::Vacant | State::Idle(_) | State::Starting { .. } => {}
         }
     }
 
