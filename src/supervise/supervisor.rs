@@ -278,9 +278,8 @@ impl Supervisor {
         let State::Starting { turn } = self.table.state(slot) else { return };
         let (name, spec) = (self.table.job(slot).name, self.spec_of(slot));
         let bounce_at = spec.and_then(|spec| spec.bounce_every()).map(|every| now + every);
-        let is_waited_for = turn == Turn::InOrder && spec.is_some_and(|spec| spec.waits());
         Notice::Started { name, pid }.log();
-        if is_waited_for {
+        if self.holds_others(slot, turn) {
             Notice::Pausing { name }.log();
         }
         self.table.enter(slot, State::Running { pid, since: now, turn, bounce_at });
@@ -336,16 +335,21 @@ impl Supervisor {
         let Some(slot) = self.table.slot_of_pid(pid) else { return };
         match self.table.state(slot) {
             State::Running { since, turn, .. } => {
-                self.tell_exit(now, slot, (pid, since, turn), status);
+                self.tell_exit(now, slot, pid, since, status);
+                self.tell_finished(slot, turn);
                 let next = self.after_own_exit(now, slot, since, status);
                 self.table.enter(slot, next);
             }
             State::Failing { since, turn, .. } => {
-                self.tell_exit(now, slot, (pid, since, turn), status);
+                self.tell_exit(now, slot, pid, since, status);
+                self.tell_finished(slot, turn);
                 self.table.enter(slot, State::BackingOff { until: now + job::RESTART_DELAY });
             }
             State::Stopping { since, turn, then, .. } => {
-                self.tell_exit(now, slot, (pid, since, turn), status);
+                self.tell_exit(now, slot, pid, since, status);
+                if then != Then::Queue {
+                    self.tell_finished(slot, turn);
+                }
                 let then = if self.is_final(slot, status) { then.finally() } else { then };
                 self.table.enter(slot, State::clearing(pid, then));
             }
@@ -355,12 +359,20 @@ impl Supervisor {
         }
     }
 
-    fn tell_exit(&self, now: Instant, slot: u16, run: (i32, Instant, Turn), status: ExitStatus) {
-        let (name, (pid, since, turn)) = (self.table.job(slot).name, run);
-        Notice::Exited { name, pid, lived: now.since(since), status }.log();
-        if turn == Turn::InOrder && self.spec_of(slot).is_some_and(|spec| spec.waits()) {
-            Notice::Finished { name }.log();
+    fn tell_exit(&self, now: Instant, slot: u16, pid: i32, since: Instant, status: ExitStatus) {
+        let (name, lived) = (self.table.job(slot).name, now.since(since));
+        Notice::Exited { name, pid, lived, status }.log();
+    }
+
+    fn tell_finished(&self, slot: u16, turn: Turn) {
+        if self.holds_others(slot, turn) {
+            Notice::Finished { name: self.table.job(slot).name }.log();
         }
+    }
+
+    /// Whether a run that was begun so holds back the jobs behind this one.
+    fn holds_others(&self, slot: u16, turn: Turn) -> bool {
+        turn == Turn::InOrder && self.spec_of(slot).is_some_and(|spec| spec.waits())
     }
 
     /// What follows when a job exits that was not told to (manual, "Job exits").
@@ -442,9 +454,14 @@ impl Supervisor {
     /// The content of a file that the job depends on has changed.
     fn restart(&mut self, now: Instant, slot: u16) {
         match self.table.state(slot) {
-            State::Running { .. } | State::Failing { .. } => self.stop(slot, Then::Restart),
-            State::Stopping { then: Then::Bounce | Then::Finish, .. }
-            | State::Clearing { then: Then::Bounce | Then::Finish, .. } => {
+            State::Running { turn, .. }
+            | State::Failing { turn, .. }
+            | State::Stopping { turn, then: Then::Bounce | Then::Finish, .. } => {
+                // What the jobs behind it wait for has not been done.
+                let again = self.holds_others(slot, turn);
+                self.stop(slot, if again { Then::Queue } else { Then::Restart });
+            }
+            State::Clearing { then: Then::Bounce | Then::Finish, .. } => {
                 self.stop(slot, Then::Restart);
             }
             State::Blocked { turn } => self.start_later(slot, turn, now),
