@@ -171,8 +171,8 @@ impl State {
 
     /// Whether a `wait` job in this state has yet to finish before the jobs
     /// behind it may start.
-    pub(super) fn holds(&self) -> bool {
-        match *self {
+    pub(super) fn holds(self) -> bool {
+        match self {
             State::Queued => true,
             State::Starting { turn } | State::Running { turn, .. } => turn == Turn::InOrder,
             State::Failing { turn, .. } => turn == Turn::InOrder,

@@ -242,17 +242,18 @@ impl Supervisor {
     fn advance_turn(&mut self) -> Option<u16> {
         while !self.leaving && usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
-            match slot.map(|slot| self.table.state(slot)) {
-                Some(State::Queued) => return slot,
-                Some(state) if self.is_waited_for(state) => return None,
-                Some(_) | None => self.turn += 1,
+            let state = slot.map(|slot| self.table.state(slot));
+            if state == Some(State::Queued) {
+                return slot;
             }
+            // One without a row has yet to be started, too.
+            let is_ahead = state.map_or(true, State::holds);
+            if is_ahead && self.config().job(usize::from(self.turn)).waits() {
+                return None;
+            }
+            self.turn += 1;
         }
         None
-    }
-
-    fn is_waited_for(&self, state: State) -> bool {
-        state.holds() && self.config().job(usize::from(self.turn)).waits()
     }
 
     fn start(&mut self, slot: u16, turn: Turn) -> Option<Action> {
