@@ -275,6 +275,10 @@ impl Supervisor {
     fn on_spawned(&mut self, now: Instant, job: JobId, pid: i32) {
         self.pause = None;
         self.starved = false;
+        // Numbers in use are not handed out: the group that had this one is gone.
+        if let Some(old) = self.table.slot_of_group(pid) {
+            self.on_group_gone(now, self.table.id(old));
+        }
         let Some(slot) = self.table.slot(job) else { return };
         let State::Starting { turn } = self.table.state(slot) else { return };
         let (name, spec) = (self.table.job(slot).name, self.spec_of(slot));
