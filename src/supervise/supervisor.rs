@@ -68,10 +68,11 @@ impl Supervisor {
         &self.configs[self.live]
     }
 
-    /// The job at a position of the live configuration; none while it waits for a row.
+    /// The job at a position of the live configuration; none while it waits for
+    /// a row, and once it was stopped for good.
     pub fn job_at(&self, position: usize) -> Option<JobId> {
         let row = self.row_of.get(position)?.checked_sub(1)?;
-        Some(self.table.id(row))
+        Some(self.table.id(row)).filter(|&job| self.table.slot(job).is_some())
     }
 
     /// What the live configuration says of a job; none if it was taken out.
