@@ -76,6 +76,7 @@ pub mod config;
 pub mod limits;
 pub mod lines;
 pub mod name;
+pub mod process;
 pub mod ring;
 pub mod state;
 pub mod supervise;

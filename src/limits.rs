@@ -66,6 +66,13 @@ pub const RING_BYTES: usize = 64 * 1024;
 /// output does not push them out.
 pub const RING_RESERVED_BYTES: usize = 16 * 1024;
 
+/// How many records go to the log in one system call, where they are there.
+pub const LOG_BATCH: usize = 32;
+
+/// How many job output pipes are read in one turn of the loop; the others come
+/// next, so that no number of busy jobs keeps it from its other work for long.
+pub const STREAMS_PER_TURN: usize = 64;
+
 /// How many directories and files are watched for changes of the configuration
 /// and of what jobs depend on. Each path needs one, each symbolic link on its
 /// way one more.

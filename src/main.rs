@@ -1,3 +1,5 @@
-//! The program: options, start-up, the loop, an exit status.
+//! The program: see the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    pmtr::sys::start::main()
+}

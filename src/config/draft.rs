@@ -1,9 +1,10 @@
 //! A job under construction, and how its strings get into the text block.
 
+use super::cpu::CpuMask;
 use super::lexer::Place;
 use super::option::OPTION_COUNT;
 use super::spec::{Config, JobSpec, Span};
-use super::value::{CpuMask, RESOURCES};
+use super::ulimit::RESOURCES;
 use crate::limits::MAX_CPUS;
 
 /// A list of strings of a job.
@@ -17,7 +18,9 @@ pub(super) struct Draft {
     /// The line of each option's first (of one that counts last: latest)
     /// mention, in the order of the table; 0 is none.
     pub lines: [u32; OPTION_COUNT],
-    /// The same for each resource of `ulimit`.
+    /// Which of them an unknown option is perhaps meant to be: a bit for each.
+    pub hinted: u32,
+    /// The line of the latest mention of each resource of `ulimit`; 0 is none.
     pub ulimit_lines: [u32; RESOURCES.len()],
     /// How many words `cmd` has.
     pub args: usize,
@@ -35,6 +38,7 @@ impl Draft {
             spec,
             place,
             lines: [0; OPTION_COUNT],
+            hinted: 0,
             ulimit_lines: [0; RESOURCES.len()],
             args: 0,
             envs: 0,

@@ -2,21 +2,30 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
+mod cpu;
 mod draft;
+mod grammar;
 mod hint;
 mod lexer;
 mod option;
 mod parser;
+mod print;
 mod problem;
 mod report;
 mod sentence;
+mod setter;
 mod spec;
 mod token;
+mod ulimit;
 mod value;
 
+pub use address::AddressFault;
+pub use cpu::CpuFault;
 pub use option::{options, OptionRule};
 pub use parser::{parse, parse_traced, Refused};
 pub use problem::{Limit, Problem, ProblemKind, Severity, ValueFault};
 pub use spec::{Address, AddressUse, Config, JobSpec, JobView, Resource, Span, Strings, Ulimit};
 pub use token::{Token, TokenKind};
-pub use value::{AddressFault, CpuFault, IntervalFault, LimitFault};
+pub use ulimit::LimitFault;
+pub use value::IntervalFault;

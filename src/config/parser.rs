@@ -1,11 +1,10 @@
-//! Words to a [`Config`]: the structure of the language.
+//! A configuration file on its way into a [`Config`]: what goes in and what comes out.
 
 use core::fmt;
 use core::iter::Peekable;
 
 use super::draft::{Draft, Full, List};
 use super::lexer::{Form, Lexer, Place, Word};
-use super::option::{self, Again, OptionRule, Set, SetLimit, Takes, OPTIONS};
 use super::problem::{Limit, Problem, ProblemKind, Severity, ValueFault};
 use super::spec::{Address, Config, Span, Ulimit};
 use super::token::{Token, TokenKind};
@@ -81,11 +80,11 @@ pub(super) struct Parser<'t> {
     text: &'t [u8],
     words: Peekable<Lexer<'t>>,
     /// Where the last word was.
-    last: Place,
+    pub(super) last: Place,
     /// The name of the option that is being read.
-    option: &'static str,
+    pub(super) option: &'static str,
     /// Whether its `{` was stuck to its name.
-    opened: bool,
+    pub(super) opened: bool,
     pub(super) draft: Draft,
     /// How many files all `depends` have named.
     pub(super) depends: usize,
@@ -98,8 +97,36 @@ pub(super) struct Parser<'t> {
     stopped: bool,
 }
 
-/// For the setters of the options.
-impl Parser<'_> {
+/// Words in, problems out.
+impl<'t> Parser<'t> {
+    fn check_text(&mut self) {
+        let nul = self.text.iter().position(|&byte| byte == 0);
+        let (at, kind) = match nul {
+            _ if self.text.len() > TEXT_BYTES => (TEXT_BYTES, ProblemKind::Limit(Limit::TextBytes)),
+            Some(at) => (at, ProblemKind::NulByte),
+            None => return,
+        };
+        self.tell(Lexer::new(self.text).place_of(at, 1), kind);
+    }
+
+    /// The next word, which stays.
+    pub(super) fn peek(&mut self) -> Option<Word<'t>> {
+        if self.stopped {
+            return None;
+        }
+        self.words.peek().copied()
+    }
+
+    /// Takes the next word, as what it was understood.
+    pub(super) fn take(&mut self, kind: TokenKind) {
+        let Some(word) = self.words.next() else { return };
+        self.last = word.place;
+        (self.read)(&Token { line: word.place.line, kind, word: word.bytes });
+        if word.form == Form::Unterminated {
+            self.tell(word.place, ProblemKind::UnterminatedQuote);
+        }
+    }
+
     /// Reports what is wrong with the word at `place`.
     pub(super) fn tell(&mut self, place: Place, kind: ProblemKind<'_>) {
         if self.stopped {
@@ -124,7 +151,10 @@ impl Parser<'_> {
         let kind = ProblemKind::Value { option: self.option, word: word.bytes, fault };
         self.tell(word.place, kind);
     }
+}
 
+/// What the setters of options put into the configuration.
+impl Parser<'_> {
     /// Makes `word` the value of a string of the job.
     pub(super) fn keep(&mut self, word: Word<'_>, string: List) {
         let span = self.store(word.place, word.bytes);
@@ -147,6 +177,21 @@ impl Parser<'_> {
             self.tell(place, ProblemKind::Limit(Limit::TextBytes));
             Span::default()
         })
+    }
+
+    /// Begins the job whose `job` stands at `place`.
+    pub(super) fn begin_job(&mut self, place: Place) {
+        self.draft = Draft::new(place, self.config.ulimits.len());
+    }
+
+    /// Adds the job to the configuration.
+    pub(super) fn end_job(&mut self) {
+        let cpus = self.draft.cpus;
+        let length = cpus.iter().rposition(|&byte| byte > 0).map_or(0, |last| last + 1);
+        self.draft.spec.cpus = self.store(self.draft.place, &cpus[..length]);
+        if self.config.add(self.draft.spec).is_err() {
+            self.tell(self.draft.place, ProblemKind::Limit(Limit::MaxJobs));
+        }
     }
 
     /// Adds a resource limit to the job, in place of one for the same resource.
@@ -177,348 +222,4 @@ impl Parser<'_> {
         let at = self.config.by_name[self.config.rank(name).ok()?];
         Some(self.config.jobs[usize::from(at)].line)
     }
-}
-
-/// The structure: a file, jobs, options, values, blocks.
-impl<'t> Parser<'t> {
-    fn check_text(&mut self) {
-        let nul = self.text.iter().position(|&byte| byte == 0);
-        let (at, kind) = match nul {
-            _ if self.text.len() > TEXT_BYTES => (TEXT_BYTES, ProblemKind::Limit(Limit::TextBytes)),
-            Some(at) => (at, ProblemKind::NulByte),
-            None => return,
-        };
-        self.tell(Lexer::new(self.text).place_of(at, 1), kind);
-    }
-
-    fn file(&mut self) {
-        while let Some(word) = self.peek() {
-            match option::find_or_glued(&word) {
-                Some(at) => self.global(at, word),
-                None => self.unknown_outside(word),
-            }
-        }
-    }
-
-    /// An option outside of jobs.
-    fn global(&mut self, at: usize, name: Word<'t>) {
-        self.begin(at, name);
-        match OPTIONS[at].takes {
-            Takes::Options => {
-                self.open(name);
-                self.job(name.place);
-            }
-            Takes::Address(set) => self.value(at, name, set),
-            _ => {
-                self.tell(name.place, ProblemKind::BelongsInJob { option: self.option });
-                self.skip();
-            }
-        }
-    }
-
-    /// The options of a job, after its `{`.
-    fn job(&mut self, place: Place) {
-        self.draft = Draft::new(place, self.config.ulimits.len());
-        while let Some(word) = self.peek() {
-            match option::find_or_glued(&word) {
-                _ if word.is("}") => {
-                    self.take(TokenKind::Close);
-                    self.check_job();
-                    return self.end_job();
-                }
-                Some(at) if matches!(OPTIONS[at].takes, Takes::Options) => break,
-                Some(at) => self.option(at, word),
-                None => self.unknown_inside(word),
-            }
-        }
-        self.unclosed("job", place);
-        self.end_job();
-    }
-
-    /// An option in a job.
-    fn option(&mut self, at: usize, name: Word<'t>) {
-        self.begin(at, name);
-        self.check_again(at, name.place);
-        match OPTIONS[at].takes {
-            Takes::Nothing(set) => {
-                set(&mut self.draft.spec);
-                self.end_of_option(at);
-            }
-            Takes::Value(set) => self.value(at, name, set),
-            Takes::Words(set) => self.words(at, name, set),
-            Takes::Block(set) => {
-                if self.open(name) && self.block(name, set) == Some(0) {
-                    self.missing(at, name);
-                }
-            }
-            Takes::Limits(set) => self.limits(at, name, set),
-            Takes::Options | Takes::Address(_) => {
-                self.tell(name.place, ProblemKind::BelongsOutside { option: self.option });
-                self.skip();
-            }
-        }
-    }
-
-    /// The value of an option that takes one.
-    fn value(&mut self, at: usize, name: Word<'t>, set: Set) {
-        if !self.particle(at, name) {
-            return;
-        }
-        if let Some(word) = self.one_value(at, name) {
-            set(self, word);
-            self.end_of_option(at);
-        }
-    }
-
-    /// All words up to the next option.
-    fn words(&mut self, at: usize, name: Word<'t>, set: Set) {
-        let Some(word) = self.one_value(at, name) else { return };
-        set(self, word);
-        while let Some(word) = self.peek().filter(|word| !ends_values(word)) {
-            self.take(TokenKind::Value);
-            self.check_continued(word);
-            set(self, word);
-        }
-    }
-
-    /// Resource limits: one, or a block of them.
-    fn limits(&mut self, at: usize, name: Word<'t>, set: SetLimit) {
-        if self.opened || self.peek().is_some_and(|word| word.is("{")) {
-            self.open(name);
-            self.block(name, |p, flag| _ = p.limit(at, flag, set));
-        } else if let Some(flag) = self.one_value(at, name) {
-            if self.limit(at, flag, set) {
-                self.end_of_option(at);
-            }
-        }
-    }
-
-    /// The value of a resource limit; whether there was one.
-    fn limit(&mut self, at: usize, flag: Word<'t>, set: SetLimit) -> bool {
-        if self.peek().is_some_and(|word| word.is("}")) {
-            self.missing(at, flag);
-            return false;
-        }
-        self.one_value(at, flag).map(|value| set(self, flag, value)).is_some()
-    }
-
-    /// The words of a block after its `{`, up to its `}`: how many there were, if it has one.
-    fn block(&mut self, name: Word<'t>, item: impl Fn(&mut Self, Word<'t>)) -> Option<usize> {
-        let mut count = 0;
-        while let Some(word) = self.peek().filter(|word| !ends_values(word) || word.is("}")) {
-            if word.is("}") {
-                self.take(TokenKind::Close);
-                return Some(count);
-            }
-            self.take(TokenKind::Value);
-            item(self, word);
-            count += 1;
-        }
-        self.unclosed(self.option, name.place);
-        None
-    }
-}
-
-/// The pieces: words, and what can be wrong between them.
-impl<'t> Parser<'t> {
-    /// The next word, which stays.
-    fn peek(&mut self) -> Option<Word<'t>> {
-        if self.stopped {
-            return None;
-        }
-        self.words.peek().copied()
-    }
-
-    /// Takes the next word, as what it was understood.
-    fn take(&mut self, kind: TokenKind) {
-        let Some(word) = self.words.next() else { return };
-        self.last = word.place;
-        (self.read)(&Token { line: word.place.line, kind, word: word.bytes });
-        if word.form == Form::Unterminated {
-            self.tell(word.place, ProblemKind::UnterminatedQuote);
-        }
-    }
-
-    /// Takes the name of an option.
-    fn begin(&mut self, at: usize, name: Word<'t>) {
-        self.option = OPTIONS[at].name;
-        self.opened = !name.is(OPTIONS[at].keyword());
-        self.take(TokenKind::Option);
-        if self.opened {
-            self.tell(name.place, ProblemKind::GluedBrace { word: name.bytes });
-        }
-    }
-
-    /// Takes the second word of an option's name; whether it is there.
-    fn particle(&mut self, at: usize, name: Word<'t>) -> bool {
-        let Some(symbol) = OPTIONS[at].particle() else { return true };
-        let next = self.peek().filter(|word| !ends_values(word));
-        if next.is_some_and(|word| word.is(symbol)) {
-            self.take(TokenKind::Particle);
-            return true;
-        }
-        let place = next.map_or(name.place, |word| word.place);
-        let option = OPTIONS[at].keyword();
-        self.tell(place, ProblemKind::Expected { option, symbol });
-        self.skip();
-        false
-    }
-
-    /// Takes the `{` behind an option's name; whether what follows is a block.
-    fn open(&mut self, name: Word<'t>) -> bool {
-        if self.opened {
-            return true;
-        }
-        let next = self.peek();
-        if next.is_some_and(|word| word.is("{")) {
-            self.take(TokenKind::Open);
-            return true;
-        }
-        let same_line = next.filter(|word| !word.first);
-        let place = same_line.map_or(name.place, |word| word.place);
-        self.tell(place, ProblemKind::Expected { option: self.option, symbol: "{" });
-        match same_line {
-            Some(_) => self.skip_to_open(),
-            None => next.is_some_and(|word| !ends_values(&word)),
-        }
-    }
-
-    /// Leaves out the rest of the line up to a `{`; whether there is one.
-    fn skip_to_open(&mut self) -> bool {
-        while let Some(word) = self.peek().filter(|word| !word.first) {
-            if word.is("{") {
-                self.take(TokenKind::Open);
-                return true;
-            }
-            self.take(TokenKind::Unexpected);
-        }
-        false
-    }
-
-    /// Takes the value behind an option's name.
-    fn one_value(&mut self, at: usize, name: Word<'t>) -> Option<Word<'t>> {
-        let next = self.peek().filter(|word| !ends_values(word));
-        if next.is_some() {
-            self.take(TokenKind::Value);
-        } else {
-            self.missing(at, name);
-        }
-        next
-    }
-
-    /// After a whole option its line must end; a `}` may end a block of one line.
-    fn end_of_option(&mut self, at: usize) {
-        let Some(word) = self.peek().filter(|word| !word.first && !word.is("}")) else { return };
-        let (option, word) = (OPTIONS[at].name, word);
-        if let Some(next) = option::find(&word) {
-            let option = OPTIONS[next].name;
-            return self.tell(word.place, ProblemKind::NotOnItsOwnLine { option });
-        }
-        let word_kind = match OPTIONS[at].takes {
-            Takes::Nothing(_) => ProblemKind::UnexpectedValue { option, word: word.bytes },
-            _ => ProblemKind::UnexpectedWord { option, word: word.bytes },
-        };
-        self.tell(word.place, word_kind);
-        self.skip();
-    }
-
-    /// Leaves out the rest of the line, and the block that begins there.
-    fn skip(&mut self) {
-        let mut open = false;
-        while let Some(word) = self.peek() {
-            let ends = if open { ends_values(&word) } else { word.first };
-            if ends && !word.is("}") || word.first && !open {
-                return;
-            }
-            self.take(TokenKind::Unexpected);
-            if open && word.is("}") {
-                return;
-            }
-            open |= word.is("{");
-        }
-    }
-
-    fn unknown_outside(&mut self, word: Word<'t>) {
-        if word.is("}") {
-            self.take(TokenKind::Close);
-            return self.tell(word.place, ProblemKind::StrayBrace);
-        }
-        self.take(TokenKind::Unexpected);
-        let hint = option::meant(word.bytes, true);
-        self.tell(word.place, ProblemKind::UnknownOption { word: word.bytes, hint });
-        if self.peek().is_some_and(|next| next.is("{") && !next.first) {
-            self.take(TokenKind::Open);
-            self.job(word.place);
-        } else {
-            self.skip();
-        }
-    }
-
-    fn unknown_inside(&mut self, word: Word<'t>) {
-        self.take(TokenKind::Unexpected);
-        let hint = option::meant(word.bytes, false);
-        self.tell(word.place, ProblemKind::UnknownOption { word: word.bytes, hint });
-        self.skip();
-    }
-
-    /// Warns of a line amid the arguments of `cmd` that was perhaps meant as an option.
-    fn check_continued(&mut self, word: Word<'t>) {
-        if !word.first || word.form != Form::Bare {
-            return;
-        }
-        if let Some(hint) = option::meant_instead_of_argument(word.bytes) {
-            self.tell(word.place, ProblemKind::ContinuedWord { word: word.bytes, hint });
-        }
-    }
-
-    /// Remembers that the job has this option; what a second one means is in the table.
-    fn check_again(&mut self, at: usize, place: Place) {
-        let (option, last) = (OPTIONS[at].name, place.line);
-        let first = self.draft.lines[at];
-        match OPTIONS[at].again {
-            Again::Refused if first > 0 => {
-                return self.tell(place, ProblemKind::Repeated { option, first });
-            }
-            Again::LastCounts if first > 0 => {
-                self.tell(place, ProblemKind::LastCounts { option, first, last });
-            }
-            Again::Refused | Again::LastCounts | Again::AddsUp => {}
-        }
-        self.draft.lines[at] = last;
-    }
-
-    fn missing(&mut self, at: usize, name: Word<'t>) {
-        let OptionRule { name: option, usage, .. } = OPTIONS[at];
-        self.tell(name.place, ProblemKind::MissingValue { option, usage });
-    }
-
-    /// The block that begins at `place` has no `}` before the next word.
-    fn unclosed(&mut self, block: &'static str, place: Place) {
-        let next = self.peek().map_or(self.last, |word| word.place);
-        self.tell(next, ProblemKind::Unclosed { block, line: place.line });
-    }
-
-    /// What a whole job must have.
-    fn check_job(&mut self) {
-        for (at, rule) in OPTIONS.iter().enumerate() {
-            if rule.is_required() && self.draft.lines[at] == 0 {
-                self.tell(self.draft.place, ProblemKind::NoOption { option: rule.name });
-            }
-        }
-    }
-
-    /// Adds the job to the configuration.
-    fn end_job(&mut self) {
-        let cpus = self.draft.cpus;
-        let length = cpus.iter().rposition(|&byte| byte > 0).map_or(0, |last| last + 1);
-        self.draft.spec.cpus = self.store(self.draft.place, &cpus[..length]);
-        if self.config.add(self.draft.spec).is_err() {
-            self.tell(self.draft.place, ProblemKind::Limit(Limit::MaxJobs));
-        }
-    }
-}
-
-/// Whether `word` is no value any more: an option or a `}` that begins a line.
-fn ends_values(word: &Word<'_>) -> bool {
-    word.first && (word.is("}") || option::find(word).is_some())
 }

@@ -2,8 +2,11 @@
 
 use core::fmt;
 
+use super::address::AddressFault;
+use super::cpu::CpuFault;
 use super::lexer::Place;
-use super::value::{AddressFault, CpuFault, IntervalFault, LimitFault};
+use super::ulimit::LimitFault;
+use super::value::IntervalFault;
 use crate::limits;
 
 /// How much a [`Problem`] matters.

@@ -2,8 +2,11 @@
 
 use core::fmt;
 
+use super::address::AddressFault;
+use super::cpu::CpuFault;
 use super::problem::{Limit, ProblemKind, ValueFault};
-use super::value::{AddressFault, CpuFault, IntervalFault, LimitFault, RESOURCES};
+use super::ulimit::{LimitFault, RESOURCES};
+use super::value::IntervalFault;
 use crate::limits::MAX_CPUS;
 use crate::name::write_lossy;
 
@@ -92,7 +95,7 @@ fn value(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], fault: ValueFaul
             write!(f, "the name {word} has white space in it: UDP control cannot name this job")
         }
         ValueFault::Relative => {
-            write!(f, "{word} is not an absolute path: it is taken from where pmtr was started")
+            write!(f, "{word} is not an absolute path, which '{option}' should be")
         }
         ValueFault::NotANumber => write!(f, "{word} is not a number"),
         ValueFault::OutOfRange { min, max } => {

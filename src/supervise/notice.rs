@@ -21,7 +21,7 @@ pub(super) enum Notice<'a> {
     Undead { name: Name, pid: i32 },
     GroupUndead { name: Name, pgid: i32 },
     CannotSpawn { name: Name, errno: Errno },
-    CannotExec { name: Name, pid: i32, stage: Stage, errno: Errno, spec: Option<JobView<'a>> },
+    CannotExec { name: Name, stage: Stage, errno: Errno, spec: Option<JobView<'a>> },
     DependsMissing { name: Name, path: &'a [u8], errno: Errno },
     DependsChanged { name: Name },
     Bouncing { name: Name },
@@ -75,8 +75,8 @@ impl fmt::Display for Notice<'_> {
             Notice::CannotSpawn { name, errno } => {
                 write!(f, "job {name}: cannot create a process: {errno}; trying every second")
             }
-            Notice::CannotExec { name, pid, stage, errno, spec } => {
-                write!(f, "job {name}: [{pid}] {}: {errno}", Step { stage: *stage, spec: *spec })
+            Notice::CannotExec { name, stage, errno, spec } => {
+                write!(f, "job {name}: {}: {errno}", Step { stage: *stage, spec: *spec })
             }
             Notice::DependsMissing { name, path, errno } => {
                 write!(f, "job {name}: depends on {}: {errno}", Lossy(path))

@@ -331,7 +331,7 @@ impl Supervisor {
         let Failure { pid, stage, errno } = failure;
         let Some(slot) = self.table.slot_of_pid(pid) else { return };
         let (name, spec) = (self.table.job(slot).name, self.spec_of(slot));
-        Notice::CannotExec { name, pid, stage, errno, spec }.log();
+        Notice::CannotExec { name, stage, errno, spec }.log();
         if let State::Running { pid, since, turn, .. } = self.table.state(slot) {
             self.table.enter(slot, State::Failing { pid, since, turn });
         }

@@ -3,10 +3,11 @@
 use super::std::ffi::{CStr, CString};
 use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;
-use super::std::sync::Mutex;
-use crate::config::{self, Config, Problem, Severity};
+use super::std::sync::{Mutex, PoisonError};
+use crate::config::{self, Config, Problem, Token};
 use crate::limits::TEXT_BYTES;
-use crate::name::Lossy;
+use crate::name::write_lossy;
+use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::sys::stat::{fstat, lstat, Mode, SFlag};
@@ -38,7 +39,7 @@ pub enum Refused {
     /// It has more bytes than `TEXT_BYTES`.
     TooLong,
     /// It has errors; each was told.
-    Errors(u32),
+    Errors(config::Refused),
 }
 
 impl ConfigFile {
@@ -58,7 +59,7 @@ impl ConfigFile {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         match open(self.path.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(_) => {
-                log::info!("creating empty {}", Lossy(self.path.to_bytes()));
+                log::info!("creating empty {self}");
                 Ok(())
             }
             Err(Errno::EEXIST) => Ok(()),
@@ -72,18 +73,22 @@ impl ConfigFile {
         nix::sys::stat::stat(self.path.as_c_str()).is_ok()
     }
 
-    /// Reads and parses the file; every problem goes to `found`.
+    /// Reads and parses the file; every problem goes to `found`, with the
+    /// file's name, and every word to `read`.
     pub fn load(
         &mut self,
         into: &mut Config,
-        found: &mut dyn FnMut(&Problem<'_>),
+        found: &mut dyn FnMut(&Problem<'_>, &CStr),
+        read: &mut dyn FnMut(&Token<'_>),
     ) -> Result<(), Refused> {
-        let mut text = TEXT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
         let len = self.read(&mut text[..]).map_err(Refused::Unreadable)?;
         if len > TEXT_BYTES {
             return Err(Refused::TooLong);
         }
-        config::parse(&text[..len], into, found).map_err(|refused| Refused::Errors(refused.errors))
+        let mut found = |problem: &Problem<'_>| found(problem, &self.path);
+        let parsed = config::parse_traced(&text[..len], into, &mut found, read);
+        parsed.map_err(Refused::Errors)
     }
 
     /// Whether the file is another one than the one last read, or has changed.
@@ -123,13 +128,19 @@ impl ConfigFile {
     }
 }
 
-impl core::fmt::Display for Refused {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+/// Its name.
+impl fmt::Display for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_lossy(f, self.path.to_bytes())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::Unreadable(errno) => f.write_str(errno.desc()),
             Refused::TooLong => write!(f, "longer than TEXT_BYTES ({TEXT_BYTES} bytes)"),
-            Refused::Errors(1) => f.write_str("1 error"),
-            Refused::Errors(errors) => write!(f, "{errors} errors"),
+            Refused::Errors(refused) => refused.fmt(f),
         }
     }
 }

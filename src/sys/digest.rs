@@ -49,7 +49,11 @@ pub fn with_path<R>(
 
 /// Adds one file: its length as well, so that bytes cannot wander between files.
 fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_LARGEFILE;
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC
+        | OFlag::O_NOCTTY
+        | OFlag::O_LARGEFILE;
     let file = open(path, flags, Mode::empty())?;
     let stat = fstat(&file)?;
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
@@ -62,6 +66,8 @@ fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
     add_content(hasher, &file)
 }
 
+// Of another width on 32-bit machines.
+#[allow(clippy::unnecessary_cast)]
 fn add_stamp(hasher: &mut DefaultHasher, stat: &FileStat) {
     hasher.write_i64(stat.st_size as i64);
     hasher.write_i64(stat.st_mtime as i64);

@@ -3,10 +3,10 @@
 
 use super::check;
 use super::config_file::{ConfigFile, Refused};
-use super::std::eprintln;
 use super::std::prelude::v1::*;
-use crate::config::{Config, Severity};
-use crate::name::Lossy;
+use super::std::{eprintln, println};
+use crate::config::{Config, Problem, Severity, Token};
+use core::ffi::CStr;
 use nix::errno::Errno;
 
 /// What `-t` found out.
@@ -21,29 +21,34 @@ pub enum Verdict {
 }
 
 /// Checks the configuration into `config`, and tells on stderr what is wrong.
-/// Creates nothing.
-pub fn dry_run(file: &mut ConfigFile, config: &mut Config) -> Verdict {
-    let path = file.path().to_owned();
-    let shown = Lossy(path.to_bytes());
+/// Shows each word on stdout as it is read, if `verbose` is at least 2 (manual,
+/// "-vv shows parsing"). Creates nothing.
+pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdict {
     let mut warnings = 0;
-    let loaded = file.load(config, &mut |problem| {
+    let mut found = |problem: &Problem<'_>, path: &CStr| {
         warnings += u32::from(problem.severity() == Severity::Warning);
         eprintln!("{}", problem.report(path.to_bytes()));
-    });
+    };
+    let mut read = |token: &Token<'_>| {
+        if verbose >= 2 {
+            println!("{token}");
+        }
+    };
+    let loaded = file.load(config, &mut found, &mut read);
     match loaded {
         Ok(()) => {}
         // A start creates it.
         Err(Refused::Unreadable(Errno::ENOENT)) => {
-            eprintln!("{shown}: warning: no such file: a start would create it, empty");
+            eprintln!("{file}: warning: no such file: a start would create it, empty");
             return Verdict::Warned;
         }
         Err(refused) => {
-            eprintln!("parse failed: {shown}: {refused}");
+            eprintln!("parse failed: {file}: {refused}");
             return Verdict::Refused;
         }
     }
     warnings += check::check(config, &mut |line, problem| {
-        eprintln!("{shown}:{line}: warning: {problem}");
+        eprintln!("{file}:{line}: warning: {problem}");
     });
     match warnings {
         0 => Verdict::Good,

@@ -6,10 +6,24 @@ extern crate std;
 
 pub mod check;
 pub mod clock;
+mod config_file;
+pub mod daemon;
+mod digest;
+mod dry_run;
+mod held;
+mod lock;
+pub mod log;
+pub mod options;
+pub mod pidfile;
 pub mod poll;
 pub mod reap;
+mod reload;
+mod run;
 pub mod signals;
 pub mod spawn;
+pub mod start;
+pub mod state;
+pub mod streams;
 pub mod timer;
 pub mod watch;
 

@@ -3,17 +3,21 @@
 use super::config_file::ConfigFile;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::signals::{Request, Signals};
-use super::spawn::Spawner;
+use super::spawn::{self, Report, Spawner};
 use super::state::State;
+use super::std::io;
 use super::std::os::fd::AsFd;
 use super::std::prelude::v1::*;
+use super::std::sync::MutexGuard;
 use super::streams::{StreamId, Streams};
 use super::timer::Timer;
-use super::watch::{Role, Watch};
-use super::{clock, digest, log, reap};
+use super::watch::Watch;
+use super::{clock, log, reap};
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::Signal;
 
 /// How long the log may take what is still on its way to it when all jobs are
 /// gone; a log that does not read must not keep pmtr from leaving.
@@ -21,15 +25,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Everything that the loop works with.
 pub struct Shell {
-    supervisor: MutexGuard<'static, Supervisor>,
+    pub(super) supervisor: MutexGuard<'static, Supervisor>,
     streams: MutexGuard<'static, Streams>,
     poller: Poller,
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    watch: Watch,
-    state: State,
-    config: ConfigFile,
+    pub(super) watch: Watch,
+    pub(super) state: State,
+    pub(super) config: ConfigFile,
     /// Set when all jobs are gone: until when the log is waited for.
     leaving: Option<Instant>,
 }
@@ -60,25 +64,6 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Reads the configuration for the first time, and stops what a killed pmtr
-    /// left behind. For start-up: blocks while that takes.
-    pub fn first_load(&mut self) -> Result<(), String> {
-        let shown = Lossy(self.config.path().to_bytes());
-        let created = self.config.create_if_missing();
-        created.map_err(|errno| format!("can't create {shown}: {}", errno.desc()))?;
-        let loaded = self.config.load(self.supervisor.standby(), &mut |problem| {
-            tell("parse failed: ", problem, self.config.path());
-        });
-        loaded.map_err(|refused| format!("parse failed: {shown}: {refused}"))?;
-        if let Some(warning) = self.state.warning() {
-            ::log::warn!("{warning}");
-        }
-        self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
-        ::log::info!("pmtr: starting");
-        self.apply();
-        Ok(())
-    }
-
     /// Makes the poller know what to wait for.
     fn register(&self) -> Result<(), nix::errno::Errno> {
         self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
@@ -97,7 +82,7 @@ impl Shell {
             self.act();
             let now = clock::now();
             let is_more_to_read = self.streams.turn(now, &self.poller);
-            log::flush(now, &self.poller);
+            log::flush(now, Some(&self.poller));
             if self.is_over(now) {
                 return;
             }
@@ -163,13 +148,8 @@ impl Shell {
     }
 
     fn spawn(&mut self, job: JobId) {
-        let before = clock::now();
         let event = match self.try_spawn(job) {
-            Ok(pid) => {
-                let (slot, name) = (job.slot() as u16, self.supervisor.name(job));
-                self.state.started(slot, &name, pid, before, clock::now());
-                Event::Spawned { job, pid }
-            }
+            Ok(pid) => Event::Spawned { job, pid },
             Err(errno) => Event::SpawnFailed { job, errno },
         };
         self.supervisor.handle(clock::now(), event);
@@ -179,11 +159,14 @@ impl Shell {
     fn try_spawn(&mut self, job: JobId) -> Result<i32, Errno> {
         const GONE: Errno = Errno { code: 0, text: "the job is gone" };
         let spec = self.supervisor.spec(job).ok_or(GONE)?;
+        let name = self.supervisor.name(job);
+        let entry = self.state.entry(job.slot() as u16, &name);
         if spec.out().is_some() && spec.err().is_some() {
-            return self.spawner.spawn(spec, None);
+            return self.spawner.spawn(spec, None, Some(entry));
         }
-        let (stream, log) = self.streams.open(self.supervisor.name(job), &self.poller)?;
-        let spawned = self.spawner.spawn(spec, Some(log.as_fd()));
+        let opened = self.streams.open(name, &self.poller);
+        let (stream, log) = opened.map_err(super::errno)?;
+        let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
         self.note_spawn(stream, &spawned);
         spawned
     }
@@ -191,14 +174,14 @@ impl Shell {
     fn note_spawn(&mut self, stream: StreamId, spawned: &Result<i32, Errno>) {
         match spawned {
             Ok(pid) => self.streams.started(stream, *pid),
-            Err(_) => self.streams.cancel(stream),
+            Err(_) => self.streams.cancel(stream, &self.poller),
         }
     }
 
     fn signal(&mut self, pid: i32, signal: StopSignal) {
         let signal = match signal {
-            StopSignal::Term => nix::libc::SIGTERM,
-            StopSignal::Kill => nix::libc::SIGKILL,
+            StopSignal::Term => Signal::SIGTERM,
+            StopSignal::Kill => Signal::SIGKILL,
         };
         if let Err(errno) = reap::signal(pid, signal) {
             ::log::error!("cannot signal process {pid}: {errno}");
@@ -206,8 +189,10 @@ impl Shell {
     }
 
     fn kill_group(&mut self, job: JobId, pgid: i32) {
-        if reap::kill_group(pgid) {
-            return;
+        match reap::kill_group(pgid, Signal::SIGKILL) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(errno) => ::log::error!("cannot kill process group {pgid}: {errno}"),
         }
         self.state.ended(job.slot() as u16);
         self.supervisor.handle(clock::now(), Event::GroupGone { job });
@@ -219,7 +204,7 @@ impl Shell {
     /// can stand for many.
     fn reap(&mut self) {
         while let Some((pid, status)) = reap::peek() {
-            if status == ExitStatus::Code(super::spawn::FAILED) {
+            if status == ExitStatus::Code(spawn::FAILED) {
                 self.hear_failures(clock::now());
             }
             self.bury(pid, status);
@@ -232,7 +217,8 @@ impl Shell {
         let now = clock::now();
         let was_told_to_go = self.supervisor.kills_group_of(pid);
         if was_told_to_go {
-            reap::kill_group(pid);
+            // It has a member at least, the zombie; an error shows when the rest is killed.
+            let _ = reap::kill_group(pid, Signal::SIGKILL);
         } else if let Some(job) = self.supervisor.job_of(pid) {
             self.state.ended(job.slot() as u16);
         }
@@ -242,78 +228,28 @@ impl Shell {
     }
 
     fn hear_failures(&mut self, now: Instant) {
-        while let Some(failure) = self.spawner.next_failure() {
-            self.supervisor.handle(now, Event::ExecFailed(failure));
-        }
-    }
-
-    // Reloading.
-
-    /// Looks at the files if something hinted at a change and it is quiet since.
-    fn look(&mut self) {
-        let Some(hints) = self.watch.settled(clock::now()) else { return };
-        self.lay_watches();
-        let may_be_half = hints.config_created && !self.config.is_link();
-        if hints.config_written || (!may_be_half && self.config.has_changed()) {
-            self.reload();
-        } else {
-            self.tell_digests();
-        }
-    }
-
-    /// Reads the configuration again. One with an error changes nothing.
-    fn reload(&mut self) {
-        ::log::info!("rescanning job configuration");
-        let path = self.config.path().to_owned();
-        match self.config.load(self.supervisor.standby(), &mut |problem| tell("ERROR: ", problem)) {
-            Ok(()) => self.apply(),
-            Err(refused) => {
-                critical!("FAILED to parse {}: {refused}", Lossy(self.config.path().to_bytes()));
-                critical!("NOTE: using PREVIOUS job config");
-            }
-        }
-    }
-
-    /// Makes the configuration that was just read the live one.
-    fn apply(&mut self) {
-        self.supervisor.handle(clock::now(), Event::Reloaded);
-        self.lay_watches();
-        ::log::debug!("{} jobs are configured", self.supervisor.config().len());
-    }
-
-    /// Watches what the live configuration needs watched.
-    fn lay_watches(&mut self) {
-        self.watch.begin();
-        self.watch.lay(self.config.path(), Role::Config);
-        for job in self.supervisor.config().jobs() {
-            for path in job.depends() {
-                let laid = digest::with_path(job, path, |path| {
-                    self.watch.lay(path, Role::Depends);
-                    Ok(())
-                });
-                // A path that is too long cannot be read either, which is told.
-                let _ = laid;
-            }
-        }
-        self.watch.laid(clock::now());
-    }
-
-    /// Tells the supervisor the content of what jobs depend on.
-    fn tell_digests(&mut self) {
-        for position in 0..self.supervisor.config().len() {
-            let spec = self.supervisor.config().job(position);
-            if spec.depends().next().is_some() {
-                if let Some(job) = self.supervisor.job_at(position) {
-                    self.tell_digest(job);
+        while let Some(report) = self.spawner.next_report() {
+            match report {
+                Report::Failed(failure) => {
+                    self.supervisor.handle(now, Event::ExecFailed(failure));
                 }
+                Report::AnyCpu { pid } => self.warn_of_cpus(pid),
             }
         }
     }
 
-    fn tell_digest(&mut self, job: JobId) {
-        if let Some(spec) = self.supervisor.spec(job) {
-            let digest = digest::digest(spec);
-            self.supervisor.handle(clock::now(), Event::Depends { job, digest });
+    fn warn_of_cpus(&self, pid: i32) {
+        if let Some(job) = self.supervisor.job_of(pid) {
+            let name = self.supervisor.name(job);
+            ::log::warn!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
         }
+    }
+}
+
+/// Makes pmtr the parent of what its jobs leave behind, so that it notices its
+/// end. A kernel that does not know how leaves them to process 1.
+fn adopt_orphans() {
+    if let Err(errno) = set_child_subreaper(true) {
+        ::log::debug!("no child subreaper: {errno}");
     }
 }

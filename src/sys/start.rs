@@ -9,6 +9,7 @@ use super::run::Shell;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
+use super::std::path::Path;
 use super::std::prelude::v1::*;
 use super::std::process::ExitCode;
 use super::std::sync::{Mutex, PoisonError};
@@ -49,11 +50,12 @@ pub fn main() -> ExitCode {
 /// `-t`: says what it found, and whether a start would take it.
 fn test(options: Options, strict: bool) -> ExitCode {
     let mut supervisor = SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let verbose = options.verbose;
     let verdict = options
         .absolute()
         .map_err(|error| format!("no current directory: {error}"))
         .and_then(|options| config_file(&options))
-        .map(|mut file| dry_run(&mut file, supervisor.standby()));
+        .map(|mut file| dry_run(&mut file, supervisor.standby(), verbose));
     match verdict {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Warned) if !strict => ExitCode::SUCCESS,
@@ -90,8 +92,6 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     let launch = detach(&options)?;
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
-    let pidfile = options.pidfile.as_deref().map(PidFile::write).transpose();
-    let pidfile = pidfile.map_err(|refused| refused.to_string())?;
     let mut shell = Shell::new(
         SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner),
         STREAMS.lock().unwrap_or_else(PoisonError::into_inner),
@@ -100,6 +100,7 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     )
     .map_err(|error| format!("cannot start: {error}"))?;
     shell.first_load()?;
+    let pidfile = options.pidfile.as_deref().map(write_pidfile).transpose()?;
     launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
     log::daemonized();
     Ok((shell, pidfile))
@@ -122,6 +123,10 @@ fn detach(options: &Options) -> Result<Launch, String> {
         return Ok(Launch::foreground());
     }
     daemon::detach().map_err(|error| format!("cannot become a daemon: {error}"))
+}
+
+fn write_pidfile(path: &Path) -> Result<PidFile, String> {
+    PidFile::write(path).map_err(|refused| format!("pid file {}: {refused}", path.display()))
 }
 
 fn config_file(options: &Options) -> Result<ConfigFile, String> {

@@ -14,7 +14,7 @@ use core::fmt::{self, Display};
 use super::spawn::{self, Limit, NoWayBack, User};
 use super::std::io::{self, Read, Write};
 use super::std::{format, fs::File, prelude::v1::*, vec};
-use crate::config::{Config, JobView, Resource};
+use crate::config::{Config, JobView};
 use crate::name::{write_lossy, Name};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -156,8 +156,8 @@ impl Examiner<'_> {
             let limit = Limit::both(ulimit.value);
             // In a process of its own: the limit is not to hurt the rest of this one.
             if let Err(error) = in_child(|| spawn::set_limit(ulimit.resource, limit)) {
-                let (flag, value) = (flag(ulimit.resource), Amount(ulimit.value));
-                self.say(format_args!("ulimit -{flag} {value}: {}", error.desc()));
+                let (flag, value) = (ulimit.resource.flag(), Amount(ulimit.value));
+                self.say(format_args!("ulimit {flag} {value}: {}", error.desc()));
             }
         }
     }
@@ -251,26 +251,6 @@ fn in_child(step: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
         WaitStatus::Exited(_, 0) => Ok(()),
         WaitStatus::Exited(_, code) => Err(Errno::from_raw(code)),
         _ => Ok(()), // What killed it was the limit, which has been set.
-    }
-}
-
-/// The letter of a limit (manual, "ulimit flags").
-fn flag(resource: Resource) -> char {
-    match resource {
-        Resource::Core => 'c',
-        Resource::Data => 'd',
-        Resource::Nice => 'e',
-        Resource::Fsize => 'f',
-        Resource::Sigpending => 'i',
-        Resource::Memlock => 'l',
-        Resource::Rss => 'm',
-        Resource::Nofile => 'n',
-        Resource::Msgqueue => 'q',
-        Resource::Rtprio => 'r',
-        Resource::Stack => 's',
-        Resource::Cpu => 't',
-        Resource::Nproc => 'u',
-        Resource::As => 'v',
     }
 }
 

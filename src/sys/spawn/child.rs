@@ -1,6 +1,7 @@
 //! Between fork and exec (fork(2), execve(2)): how the child of a supervisor
 //! becomes a job. In this order:
 //!
+//! 0. its record in the state file, so that it is known if pmtr is killed
 //! 1. **session**: a session and a process group of its own, so that pmtr's
 //!    terminal is not the job's, and the group can be killed
 //! 2. **signals**: all dispositions default, SIGPIPE too, which Rust ignores;
@@ -40,6 +41,8 @@ use super::user::User;
 use crate::config::{JobView, Resource, Ulimit};
 use crate::limits::MAX_ARGS;
 use crate::supervise::Stage;
+use crate::sys::state::Entry;
+use crate::time::Instant;
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::libc::{self, c_long};
@@ -56,6 +59,12 @@ pub(super) struct Start<'a> {
     pub(super) reports: BorrowedFd<'a>,
     /// The limit on open files if the job has none of its own.
     pub(super) files: Limit,
+    /// Where the process is recorded.
+    pub(super) entry: Option<Entry<'a>>,
+    /// The process that forked.
+    pub(super) supervisor: i32,
+    /// When it was about to.
+    pub(super) before: Instant,
 }
 
 /// Why it came to nothing; the code 0 is an unknown user.
@@ -76,19 +85,20 @@ pub(super) fn run(start: &Start<'_>) -> ! {
         Err(failed) => failed,
     };
     // A pipe that is full is waited for; one that nobody reads any more raises SIGPIPE.
-    let _ = write(start.reports, &super::encode(failed));
+    let _ = write(start.reports, &super::encode(failed.stage as i32, failed.code));
     exit()
 }
 
 fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     let job = start.job;
+    record(start);
     setsid().map_err(at(Stage::Session))?;
     default_signals().map_err(at(Stage::Signals))?;
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     enter_dir(job).map_err(at(Stage::Dir))?;
     let user = look_up(job)?;
     nice(job).map_err(at(Stage::Nice))?;
-    any_affinity(job).map_err(at(Stage::Cpu))?;
+    any_affinity(start).map_err(at(Stage::Cpu))?;
     limits(job).map_err(at(Stage::Ulimit))?;
     if let Some(user) = &user {
         switch_user(user, start.log)?;
@@ -98,6 +108,16 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     let files = file_limit(job).unwrap_or(start.files);
     limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
     execute(job, user.as_ref())
+}
+
+/// Records the process, so that it is found if pmtr is killed. A record that
+/// cannot be written keeps no job from starting.
+fn record(start: &Start<'_>) {
+    let recorded = start.entry.map(|entry| entry.write_own(start.supervisor, start.before));
+    if recorded == Some(Err(Errno::ESRCH)) {
+        // The supervisor was killed just now, so nobody would know of this process.
+        exit();
+    }
 }
 
 fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
@@ -147,10 +167,13 @@ pub(in crate::sys) fn nice(job: JobView<'_>) -> Result<(), Errno> {
     }
 }
 
-/// `cpu`; a set of which no CPU exists is no set.
-fn any_affinity(job: JobView<'_>) -> Result<(), Errno> {
-    match affinity(job) {
-        Err(Errno::EINVAL) => Ok(()),
+/// `cpu`; a set of which no CPU exists is no set, and told.
+fn any_affinity(start: &Start<'_>) -> Result<(), Errno> {
+    match affinity(start.job) {
+        Err(Errno::EINVAL) => {
+            let told = write(start.reports, &super::encode(super::ANY_CPU, 0));
+            told.map(|_| ())
+        }
         result => result,
     }
 }
@@ -298,5 +321,5 @@ impl Drop for NoWayBack {
 /// Not exit(3): what pmtr wants done when it ends is not for its children to do.
 fn exit() -> ! {
     // SAFETY: ends the process, and nothing else.
-    unsafe { libc::_exit(127) }
+    unsafe { libc::_exit(super::FAILED) }
 }

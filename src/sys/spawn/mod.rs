@@ -10,10 +10,11 @@ mod user;
 
 use super::std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
+use super::{clock, state::Entry};
 
 use crate::config::JobView;
 use crate::supervise::{Errno, Failure, Stage};
-use child::{Failed, Start};
+use child::Start;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 
@@ -22,6 +23,21 @@ pub(super) use user::User;
 
 pub(super) use limit::set as set_limit;
 pub use limit::{raise_file_limit, Limit};
+
+/// What a process tells before it runs its program, or instead.
+#[derive(Clone, Copy, Debug)]
+pub enum Report {
+    /// It did not get that far, and is about to exit.
+    Failed(Failure),
+    /// None of the CPUs of its `cpu` exists, or is pmtr's to use: it runs on any.
+    AnyCpu {
+        /// The process.
+        pid: i32,
+    },
+}
+
+/// The exit status of a process that could not become its program.
+pub const FAILED: i32 = 127;
 
 /// Starts processes.
 pub struct Spawner {
@@ -42,19 +58,19 @@ impl Spawner {
         Ok(Spawner { failures, reports, files })
     }
 
-    /// What becomes readable when there is a [failure](Self::next_failure).
+    /// What becomes readable when there is a [report](Self::next_report).
     pub fn failures(&self) -> BorrowedFd<'_> {
         self.failures.as_fd()
     }
 
-    /// The next process that did not get as far as its program. It is written
+    /// What a process has to tell of its way to its program. It is written
     /// before that process exits, so whoever reads until `None` before reaping
     /// knows why. Never blocks.
-    pub fn next_failure(&self) -> Option<Failure> {
+    pub fn next_report(&self) -> Option<Report> {
         let mut record = [0; RECORD_BYTES];
         while let Ok(RECORD_BYTES) = read(&self.failures, &mut record) {
-            if let Some(failure) = decode(&record) {
-                return Some(failure);
+            if let Some(report) = decode(&record) {
+                return Some(report);
             }
         }
         None
@@ -62,40 +78,54 @@ impl Spawner {
 
     /// Starts a job; returns the pid of its process, which is the id of its
     /// session and group, too. `log` is where stdout and stderr go that have no
-    /// file of their own: the write end of a pipe, and none of 0, 1, 2.
+    /// file of their own: the write end of a pipe, and none of 0, 1, 2. `entry`
+    /// is where the process is recorded before it does anything else.
     ///
     /// Fails when there can be no process (fork(2)). A process that cannot
-    /// become its program is told by [`next_failure`](Self::next_failure), and
-    /// exits with 127.
-    pub fn spawn(&self, job: JobView<'_>, log: Option<BorrowedFd<'_>>) -> Result<i32, Errno> {
+    /// become its program is told by [`next_report`](Self::next_report), and
+    /// exits with [`FAILED`].
+    pub fn spawn(
+        &self,
+        job: JobView<'_>,
+        log: Option<BorrowedFd<'_>>,
+        entry: Option<Entry<'_>>,
+    ) -> Result<i32, Errno> {
+        let (reports, files) = (self.reports.as_fd(), self.files);
+        let (supervisor, before) = (getpid().as_raw(), clock::now());
+        let start = Start { job, log, reports, files, entry, supervisor, before };
         // SAFETY: the supervisor has one thread, so no lock is held by another one.
         match unsafe { fork() } {
             Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
-            Ok(ForkResult::Child) => {
-                child::run(&Start { job, log, reports: self.reports.as_fd(), files: self.files })
-            }
+            Ok(ForkResult::Child) => child::run(&start),
             Err(error) => Err(super::errno(error)),
         }
     }
 }
 
-/// A failure on its way through the pipe: pid, stage, error number. Far less
+/// A report on its way through the pipe: pid, stage, error number. Far less
 /// than `PIPE_BUF`, so records of several children do not mix (pipe(7)).
 const RECORD_BYTES: usize = 12;
 
-fn encode(failed: Failed) -> [u8; RECORD_BYTES] {
+/// Stands where the stage would be, for [`Report::AnyCpu`].
+const ANY_CPU: i32 = -1;
+
+fn encode(stage: i32, code: i32) -> [u8; RECORD_BYTES] {
     let mut record = [0; RECORD_BYTES];
-    let fields = [getpid().as_raw(), failed.stage as i32, failed.code];
+    let fields = [getpid().as_raw(), stage, code];
     for (bytes, field) in record.chunks_exact_mut(4).zip(fields) {
         bytes.copy_from_slice(&field.to_ne_bytes());
     }
     record
 }
 
-fn decode(record: &[u8; RECORD_BYTES]) -> Option<Failure> {
+fn decode(record: &[u8; RECORD_BYTES]) -> Option<Report> {
     let field = |n: usize| record.chunks_exact(4).nth(n)?.try_into().ok().map(i32::from_ne_bytes);
+    let pid = field(0)?;
+    if field(1)? == ANY_CPU {
+        return Some(Report::AnyCpu { pid });
+    }
     let stage = *Stage::ALL.get(usize::try_from(field(1)?).ok()?)?;
-    Some(Failure { pid: field(0)?, stage, errno: reason(field(2)?) })
+    Some(Report::Failed(Failure { pid, stage, errno: reason(field(2)?) }))
 }
 
 /// The text of an error number from a child, of which 0 is an unknown user.

@@ -1,0 +1,189 @@
+//! What each option does with its value: checks it, and puts it into the job.
+
+use super::address::{self, AddressFault};
+use super::cpu;
+use super::lexer::{is_blank, Word};
+use super::parser::Parser;
+use super::problem::{Limit, ProblemKind, ValueFault};
+use super::spec::{Address, AddressUse, JobSpec, Resource, Span, Ulimit};
+use super::ulimit;
+use super::value::{self, NumberFault};
+use crate::limits::{MAX_ARGS, MAX_DEPENDS, MAX_ENV, NAME_BYTES, PATH_BYTES};
+
+pub(super) fn name(p: &mut Parser<'_>, word: Word<'_>) {
+    if word.bytes.is_empty() {
+        return p.refuse(word, ValueFault::Empty);
+    }
+    if word.bytes.len() > NAME_BYTES {
+        return p.tell(word.place, ProblemKind::Limit(Limit::NameBytes));
+    }
+    if word.bytes.iter().any(|&byte| is_blank(byte)) {
+        p.refuse(word, ValueFault::Blank);
+    }
+    if let Some(line) = p.line_of_job(word.bytes) {
+        p.tell(word.place, ProblemKind::NameTaken { name: word.bytes, line });
+    }
+    p.keep(word, |job| &mut job.name);
+}
+
+pub(super) fn cmd(p: &mut Parser<'_>, word: Word<'_>) {
+    p.draft.args += 1;
+    if p.draft.args == 1 && !is_absolute_path(p, word) {
+        return;
+    }
+    match p.draft.args {
+        ..=MAX_ARGS => p.append(word, |job| &mut job.cmd),
+        args if args == MAX_ARGS + 1 => p.tell(word.place, ProblemKind::Limit(Limit::MaxArgs)),
+        _ => {}
+    }
+}
+
+pub(super) fn dir(p: &mut Parser<'_>, word: Word<'_>) {
+    if is_absolute_path(p, word) {
+        p.keep(word, |job| &mut job.dir);
+    }
+}
+
+pub(super) fn out(p: &mut Parser<'_>, word: Word<'_>) {
+    output(p, word, |job| &mut job.out);
+}
+
+pub(super) fn err(p: &mut Parser<'_>, word: Word<'_>) {
+    output(p, word, |job| &mut job.err);
+}
+
+/// `syslog` is a reserved word for the default.
+fn output(p: &mut Parser<'_>, word: Word<'_>, file: fn(&mut JobSpec) -> &mut Span) {
+    if word.bytes != b"syslog" && is_path(p, word) {
+        p.keep(word, file);
+    }
+}
+
+pub(super) fn stdin(p: &mut Parser<'_>, word: Word<'_>) {
+    if is_path(p, word) {
+        p.keep(word, |job| &mut job.stdin);
+    }
+}
+
+/// Whether `word` can be a path; if not, that is told.
+fn is_path(p: &mut Parser<'_>, word: Word<'_>) -> bool {
+    if word.bytes.is_empty() {
+        p.refuse(word, ValueFault::Empty);
+    } else if word.bytes.len() >= PATH_BYTES {
+        p.tell(word.place, ProblemKind::Limit(Limit::PathBytes));
+    } else {
+        return true;
+    }
+    false
+}
+
+/// The same, and warns of a relative one: it is accepted, as it always was.
+fn is_absolute_path(p: &mut Parser<'_>, word: Word<'_>) -> bool {
+    let good = is_path(p, word);
+    if good && !word.bytes.starts_with(b"/") {
+        p.refuse(word, ValueFault::Relative);
+    }
+    good
+}
+
+pub(super) fn env(p: &mut Parser<'_>, word: Word<'_>) {
+    if !matches!(word.bytes.iter().position(|&byte| byte == b'='), Some(1..)) {
+        return p.refuse(word, ValueFault::Env);
+    }
+    p.draft.envs += 1;
+    match p.draft.envs {
+        ..=MAX_ENV => p.append(word, |job| &mut job.env),
+        envs if envs == MAX_ENV + 1 => p.tell(word.place, ProblemKind::Limit(Limit::MaxEnv)),
+        _ => {}
+    }
+}
+
+pub(super) fn user(p: &mut Parser<'_>, word: Word<'_>) {
+    if word.bytes.is_empty() {
+        return p.refuse(word, ValueFault::Empty);
+    }
+    p.keep(word, |job| &mut job.user);
+}
+
+/// The kernel has no 20; the manual does (setpriority(2); manual, "nice").
+pub(super) fn nice(p: &mut Parser<'_>, word: Word<'_>) {
+    if let Some(nice) = number(p, word, -20, 20) {
+        p.draft.spec.nice = nice.min(19) as i8;
+    }
+}
+
+pub(super) fn order(p: &mut Parser<'_>, word: Word<'_>) {
+    if let Some(order) = number(p, word, i32::MIN, i32::MAX) {
+        p.draft.spec.order = order;
+    }
+}
+
+/// A number from `min` to `max`; if it is not, that is told.
+fn number(p: &mut Parser<'_>, word: Word<'_>, min: i32, max: i32) -> Option<i32> {
+    let fault = match value::signed(word.bytes).map(i32::try_from) {
+        Ok(Ok(number)) if (min..=max).contains(&number) => return Some(number),
+        Ok(_) | Err(NumberFault::TooLarge) => ValueFault::OutOfRange { min, max },
+        Err(NumberFault::NotANumber) => ValueFault::NotANumber,
+    };
+    p.refuse(word, fault);
+    None
+}
+
+pub(super) fn cpu(p: &mut Parser<'_>, word: Word<'_>) {
+    if let Err(fault) = cpu::add(word.bytes, &mut p.draft.cpus) {
+        return p.refuse(word, ValueFault::Cpus(fault));
+    }
+    if p.draft.cpus.iter().all(|&byte| byte == 0) {
+        p.refuse(word, ValueFault::NoCpu);
+    }
+}
+
+pub(super) fn ulimit(p: &mut Parser<'_>, flag: Word<'_>, word: Word<'_>) {
+    let Some(resource) = Resource::named(flag.bytes) else {
+        return p.refuse(flag, ValueFault::Resource);
+    };
+    match ulimit::value(resource, word.bytes) {
+        Ok(value) => p.set_ulimit(flag, Ulimit { resource, value }),
+        Err(fault) => p.refuse(word, ValueFault::Ulimit(fault)),
+    }
+}
+
+pub(super) fn bounce_every(p: &mut Parser<'_>, word: Word<'_>) {
+    match value::interval(word.bytes) {
+        Ok(seconds) => p.draft.spec.bounce_every = seconds,
+        Err(fault) => p.refuse(word, ValueFault::Interval(fault)),
+    }
+}
+
+pub(super) fn depends(p: &mut Parser<'_>, word: Word<'_>) {
+    if !is_path(p, word) {
+        return;
+    }
+    p.depends += 1;
+    if p.depends > MAX_DEPENDS {
+        return p.tell(word.place, ProblemKind::Limit(Limit::MaxDepends));
+    }
+    p.append(word, |job| &mut job.depends);
+}
+
+pub(super) fn report_to(p: &mut Parser<'_>, word: Word<'_>) {
+    address(p, word, AddressUse::Report);
+}
+
+pub(super) fn listen_on(p: &mut Parser<'_>, word: Word<'_>) {
+    address(p, word, AddressUse::Listen);
+}
+
+fn address(p: &mut Parser<'_>, word: Word<'_>, used_for: AddressUse) {
+    let parts = match address::parts(word.bytes) {
+        Ok(parts) if used_for == AddressUse::Listen && !parts.interface.is_empty() => {
+            return p.refuse(word, ValueFault::Address(AddressFault::NoInterface));
+        }
+        Ok(parts) => parts,
+        Err(fault) => return p.refuse(word, ValueFault::Address(fault)),
+    };
+    let line = word.place.line;
+    let host = p.store(word.place, parts.host);
+    let interface = p.store(word.place, parts.interface);
+    p.push_address(word, Address { used_for, host, port: parts.port, interface, line });
+}

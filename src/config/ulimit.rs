@@ -1,0 +1,67 @@
+//! Resources and their limits (manual, "ulimit").
+
+use super::spec::Resource;
+use super::value::{unsigned, NumberFault};
+
+/// What is wrong with the value of a `ulimit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitFault {
+    /// It is neither a number nor `infinity` nor `unlimited`.
+    Form,
+    /// It does not fit in 64 bits.
+    TooLarge,
+    /// `-n` must be finite: the kernel refuses an infinite number of descriptors.
+    Infinite,
+}
+
+/// The value of a `ulimit`; `u64::MAX` is infinity (prlimit(2)).
+pub(super) fn value(resource: Resource, text: &[u8]) -> Result<u64, LimitFault> {
+    let value = match text {
+        b"infinity" | b"unlimited" => u64::MAX,
+        number => unsigned(number).map_err(|fault| match fault {
+            NumberFault::NotANumber => LimitFault::Form,
+            NumberFault::TooLarge => LimitFault::TooLarge,
+        })?,
+    };
+    match (resource, value) {
+        (Resource::Nofile, u64::MAX) => Err(LimitFault::Infinite),
+        (_, value) => Ok(value),
+    }
+}
+
+/// The name of each resource: its flag in a shell, and its constant in prlimit(2).
+pub(super) const RESOURCES: [(Resource, &str, &str); 14] = [
+    (Resource::Core, "-c", "RLIMIT_CORE"),
+    (Resource::Data, "-d", "RLIMIT_DATA"),
+    (Resource::Nice, "-e", "RLIMIT_NICE"),
+    (Resource::Fsize, "-f", "RLIMIT_FSIZE"),
+    (Resource::Sigpending, "-i", "RLIMIT_SIGPENDING"),
+    (Resource::Memlock, "-l", "RLIMIT_MEMLOCK"),
+    (Resource::Rss, "-m", "RLIMIT_RSS"),
+    (Resource::Nofile, "-n", "RLIMIT_NOFILE"),
+    (Resource::Msgqueue, "-q", "RLIMIT_MSGQUEUE"),
+    (Resource::Rtprio, "-r", "RLIMIT_RTPRIO"),
+    (Resource::Stack, "-s", "RLIMIT_STACK"),
+    (Resource::Cpu, "-t", "RLIMIT_CPU"),
+    (Resource::Nproc, "-u", "RLIMIT_NPROC"),
+    (Resource::As, "-v", "RLIMIT_AS"),
+];
+
+impl Resource {
+    /// The resource with this flag (`-n`) or long name (`RLIMIT_NOFILE`).
+    pub(super) fn named(text: &[u8]) -> Option<Resource> {
+        let is =
+            |&&(_, flag, name): &&(_, &str, &str)| [flag, name].map(str::as_bytes).contains(&text);
+        RESOURCES.iter().find(is).map(|&(resource, ..)| resource)
+    }
+
+    /// Its flag in the configuration language and in shells, such as `-n`.
+    pub fn flag(self) -> &'static str {
+        RESOURCES[self as usize].1
+    }
+
+    /// Its name in prlimit(2), such as `RLIMIT_NOFILE`.
+    pub fn name(self) -> &'static str {
+        RESOURCES[self as usize].2
+    }
+}

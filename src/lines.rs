@@ -1,0 +1,462 @@
+//! Job output as it comes, made into lines for the log.
+//!
+//! - A line ends at a newline and nowhere else; a carriage return before it goes.
+//!   Empty lines are not logged.
+//! - A line of up to [`LINE_BYTES`] stays whole. A longer one is cut, never
+//!   inside a UTF-8 sequence, and what follows the cut begins with [`MARK`].
+//! - What has no newline yet is taken with [`LineBuffer::rest`]: when the job has
+//!   ended, or after a pause. If the line goes on later, that begins with
+//!   [`MARK`] too. So a record that does not begin with it begins a line.
+//! - Control characters become `?`, one for each byte (tabs stay): neither a
+//!   terminal nor a log file can be made to do anything by a job. All else is
+//!   passed on as it is, UTF-8 or not.
+
+#![forbid(unsafe_code)]
+
+use crate::limits::{LINE_BYTES, STREAM_BUFFER_BYTES};
+
+/// Begins a record that continues the line of the record before it.
+pub const MARK: &[u8] = b"...";
+
+/// How far beyond a line's limit must be seen to cut it right: the rest of a
+/// UTF-8 sequence, or the `\r\n` that still let it stay whole.
+const LOOK_AHEAD: usize = 4;
+
+/// What the text of a record can have at most.
+pub const TEXT_BYTES: usize = MARK.len() + LINE_BYTES;
+
+// A line that is not finished never fills the buffer.
+const _: () = assert!(STREAM_BUFFER_BYTES >= 2 * LINE_BYTES && STREAM_BUFFER_BYTES <= 32768);
+const _: () = assert!(LINE_BYTES >= 16);
+
+/// Holds what was read and not yet logged. All zeros when empty.
+pub struct LineBuffer {
+    /// The text is in `start..end`; before it there is always room for the mark.
+    bytes: [u8; STREAM_BUFFER_BYTES],
+    /// Counted from behind the first room for a mark, so that 0 is right.
+    start: u16,
+    end: u16,
+    /// Bytes that the line handed out last takes with it, newline included.
+    taken: u16,
+    /// Whether the line goes on after what was handed out last.
+    goes_on: bool,
+    /// Whether the text at `start` continues a line.
+    continues: bool,
+}
+
+impl LineBuffer {
+    /// An empty buffer. All zeros.
+    pub const fn new() -> Self {
+        LineBuffer {
+            bytes: [0; STREAM_BUFFER_BYTES],
+            start: 0,
+            end: 0,
+            taken: 0,
+            goes_on: false,
+            continues: false,
+        }
+    }
+
+    /// Where to read more to; never empty once [`line`](Self::line) has found nothing more.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            let kept = self.range();
+            self.bytes.copy_within(kept, MARK.len());
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let free = self.range().end;
+        &mut self.bytes[free..]
+    }
+
+    /// The first `n` bytes of the [space](Self::space) hold new text.
+    pub fn filled(&mut self, n: usize) {
+        let room = STREAM_BUFFER_BYTES - self.range().end;
+        self.end += n.min(room) as u16;
+    }
+
+    /// The next line, made harmless. It stays until it is [taken](Self::take).
+    pub fn line(&mut self) -> Option<&[u8]> {
+        let mut found = find(&self.bytes[self.range()])?;
+        while found.text == 0 {
+            self.start += found.taken as u16;
+            self.continues = false;
+            found = find(&self.bytes[self.range()])?;
+        }
+        Some(self.hand_out(found))
+    }
+
+    /// What is left when there is no whole line. It stays until it is
+    /// [taken](Self::take). Unless it is the `last` of all, a UTF-8 sequence that
+    /// is not complete waits for its end, once.
+    pub fn rest(&mut self, last: bool) -> Option<&[u8]> {
+        let bytes = &self.bytes[self.range()];
+        let found = match bytes.len() {
+            0 => {
+                self.continues &= !last;
+                return None;
+            }
+            len if len > LINE_BYTES => cut(bytes),
+            len => {
+                let complete = if last { len } else { complete(bytes) };
+                Found {
+                    text: without_return(&bytes[..complete]).len(),
+                    taken: complete,
+                    goes_on: !last,
+                }
+            }
+        };
+        if found.text == 0 {
+            self.start += found.taken as u16;
+            self.continues &= found.goes_on;
+            return None;
+        }
+        Some(self.hand_out(found))
+    }
+
+    /// What [`line`](Self::line) or [`rest`](Self::rest) returned is logged.
+    pub fn take(&mut self) {
+        self.start += self.taken;
+        self.taken = 0;
+        self.continues = self.goes_on;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether what is read next continues a line: what is to be kept of an
+    /// empty buffer that is given to another stream.
+    pub fn continues(&self) -> bool {
+        self.continues
+    }
+
+    /// Takes the place of another empty buffer.
+    pub fn begin(&mut self, continues: bool) {
+        (self.start, self.end, self.taken) = (0, 0, 0);
+        self.continues = continues;
+    }
+
+    fn range(&self) -> core::ops::Range<usize> {
+        MARK.len() + usize::from(self.start)..MARK.len() + usize::from(self.end)
+    }
+
+    fn hand_out(&mut self, found: Found) -> &[u8] {
+        self.taken = found.taken as u16;
+        self.goes_on = found.goes_on;
+        let mut at = self.range().start;
+        let end = at + found.text;
+        clean(&mut self.bytes[at..end]);
+        if self.continues {
+            at -= MARK.len();
+            self.bytes[at..at + MARK.len()].copy_from_slice(MARK);
+        }
+        &self.bytes[at..end]
+    }
+}
+
+impl Default for LineBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes text harmless in place: every byte of a control character, be it of
+/// ASCII or an encoded one of U+0080 to U+009F, becomes `?`. Tabs stay.
+pub fn clean(text: &mut [u8]) {
+    let mut at = 0;
+    while at < text.len() {
+        let next = text.get(at + 1).copied().unwrap_or(0);
+        match text[at] {
+            b'\t' => {}
+            0..=0x1f | 0x7f => text[at] = b'?',
+            0xc2 if (0x80..=0x9f).contains(&next) => text[at..at + 2].fill(b'?'),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// A stretch of text, and how much of the input it takes with it.
+struct Found {
+    text: usize,
+    taken: usize,
+    goes_on: bool,
+}
+
+/// A whole line, or as much of an over-long one as is to be logged at once.
+fn find(bytes: &[u8]) -> Option<Found> {
+    let seen = &bytes[..bytes.len().min(LINE_BYTES + LOOK_AHEAD)];
+    match seen.iter().position(|&byte| byte == b'\n') {
+        Some(newline) => {
+            let text = without_return(&bytes[..newline]).len();
+            let whole = Found { text, taken: newline + 1, goes_on: false };
+            Some(if text <= LINE_BYTES { whole } else { cut(seen) })
+        }
+        None if seen.len() == LINE_BYTES + LOOK_AHEAD => Some(cut(seen)),
+        None => None,
+    }
+}
+
+/// The first part of a text of more than [`LINE_BYTES`].
+fn cut(bytes: &[u8]) -> Found {
+    let mut at = LINE_BYTES;
+    for start in LINE_BYTES - 3..LINE_BYTES {
+        if start + sequence(&bytes[start..]) > LINE_BYTES {
+            at = start;
+            break;
+        }
+    }
+    Found { text: at, taken: at, goes_on: true }
+}
+
+/// How many of the bytes are not part of a UTF-8 sequence that only begins;
+/// all of them, where there is nothing else.
+fn complete(bytes: &[u8]) -> usize {
+    let from = bytes.len().saturating_sub(3);
+    let open = (from..bytes.len()).find(|&at| at + sequence(&bytes[at..]) > bytes.len());
+    open.filter(|&at| at > 0).unwrap_or(bytes.len())
+}
+
+/// How long the UTF-8 sequence is with which the bytes begin, as far as they
+/// can tell; 1 if it is none.
+fn sequence(bytes: &[u8]) -> usize {
+    let len = match bytes.first() {
+        Some(0xc2..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf4) => 4,
+        _ => return 1,
+    };
+    match core::str::from_utf8(&bytes[..len.min(bytes.len())]) {
+        Ok(_) => len,
+        Err(error) if error.valid_up_to() == 0 && error.error_len().is_none() => len,
+        Err(_) => 1,
+    }
+}
+
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use std::{boxed::Box, string::String, vec, vec::Vec};
+
+    /// All that comes out when `chunks` are read one after the other, and then no more.
+    fn lines_of(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut buffer = Box::new(LineBuffer::new());
+        let mut lines = Vec::new();
+        for mut chunk in chunks.iter().copied() {
+            while !chunk.is_empty() {
+                let count = chunk.len().min(buffer.space().len());
+                buffer.space()[..count].copy_from_slice(&chunk[..count]);
+                buffer.filled(count);
+                chunk = &chunk[count..];
+                lines.extend(whole_lines(&mut buffer));
+            }
+        }
+        lines.extend(rest(&mut buffer, true));
+        assert!(buffer.is_empty());
+        lines
+    }
+
+    fn whole_lines(buffer: &mut LineBuffer) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while let Some(line) = buffer.line() {
+            lines.push(line.to_vec());
+            buffer.take();
+        }
+        lines
+    }
+
+    fn rest(buffer: &mut LineBuffer, last: bool) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while let Some(line) = buffer.rest(last) {
+            lines.push(line.to_vec());
+            buffer.take();
+            if !last {
+                break;
+            }
+        }
+        lines
+    }
+
+    fn read(buffer: &mut LineBuffer, text: &[u8]) {
+        buffer.space()[..text.len()].copy_from_slice(text);
+        buffer.filled(text.len());
+    }
+
+    /// The characters of a text; bytes that are none stand alone.
+    fn units(mut text: &[u8]) -> Vec<&[u8]> {
+        let mut units = Vec::new();
+        while !text.is_empty() {
+            let char_len =
+                (1..=text.len().min(4)).find(|&n| core::str::from_utf8(&text[..n]).is_ok());
+            let (unit, after) = text.split_at(char_len.unwrap_or(1));
+            units.push(unit);
+            text = after;
+        }
+        units
+    }
+
+    /// What is to be logged of a text, by the rules at the head of this file.
+    fn expected(text: &[u8]) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        for line in text.split(|&byte| byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let (mut record, mut len) = (Vec::new(), 0);
+            for unit in units(line) {
+                if len + unit.len() > LINE_BYTES {
+                    records.push(core::mem::replace(&mut record, MARK.to_vec()));
+                    len = 0;
+                }
+                let control = core::str::from_utf8(unit)
+                    .is_ok_and(|c| c != "\t" && c.contains(char::is_control));
+                record.extend(if control { vec![b'?'; unit.len()] } else { unit.to_vec() });
+                len += unit.len();
+            }
+            if len > 0 {
+                records.push(record);
+            }
+        }
+        records
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        let parts: [&[u8]; 14] = [
+            b"a",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b"\t",
+            b"\0",
+            b"\x1b[31m",
+            "é".as_bytes(),
+            "€".as_bytes(),
+            "🦀".as_bytes(),
+            "\u{85}".as_bytes(),
+            b"\xe2\x82",
+            b"\xff",
+            b"\xf0\x9f",
+        ];
+        let times = prop_oneof![4 => 1..4usize, 1 => 1000..5000usize];
+        let part =
+            (proptest::sample::select(parts.to_vec()), times).prop_map(|(part, n)| part.repeat(n));
+        proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn lines_do_not_depend_on_how_the_text_comes(text in text(), cuts in proptest::collection::vec(0..9000usize, 0..20)) {
+            let (mut chunks, mut left) = (Vec::new(), &text[..]);
+            for cut in cuts {
+                let (chunk, after) = left.split_at(cut.min(left.len()));
+                chunks.push(chunk);
+                left = after;
+            }
+            chunks.push(left);
+            prop_assert_eq!(lines_of(&chunks), expected(&text));
+        }
+
+        #[test]
+        fn valid_text_is_never_cut_inside_a_character(text in "[a€🦀é\n]{0,9000}", chunk in 1..5000usize) {
+            let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
+            for line in lines_of(&chunks) {
+                prop_assert!(String::from_utf8(line).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_longest_length_stays_whole() {
+        for end in ["\n", "\r\n", ""] {
+            let line = vec![b'x'; LINE_BYTES];
+            assert_eq!(lines_of(&[&line, end.as_bytes()]), [line]);
+        }
+    }
+
+    #[test]
+    fn a_longer_line_goes_on_with_a_mark() {
+        let line = vec![b'x'; LINE_BYTES + 1];
+        assert_eq!(
+            lines_of(&[&line, b"\nnext\n"]),
+            [vec![b'x'; LINE_BYTES], b"...x".to_vec(), b"next".to_vec()]
+        );
+    }
+
+    #[test]
+    fn a_character_on_the_limit_goes_to_the_next_record() {
+        let line = ["x".repeat(LINE_BYTES - 1), "€ 5\n".into()].concat();
+        assert_eq!(lines_of(&[line.as_bytes()]), [vec![b'x'; LINE_BYTES - 1], "...€ 5".into()]);
+    }
+
+    #[test]
+    fn control_characters_are_made_harmless_byte_by_byte() {
+        let lines = lines_of(&[b"a\tb\0c\x1b[2J\x7f\r.\xc2\x9b31m \xff\x9b\n"]);
+        assert_eq!(lines, [b"a\tb?c?[2J??.??31m \xff\x9b"]);
+    }
+
+    #[test]
+    fn empty_lines_are_not_logged() {
+        assert_eq!(lines_of(&[b"\n\n\r\na\n\nb"]), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn what_follows_a_partial_line_is_marked() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"Password: ");
+        assert_eq!(buffer.line(), None);
+        assert_eq!(rest(&mut buffer, false), [b"Password: "]);
+        read(&mut buffer, b"wrong\nbye\n");
+        assert_eq!(whole_lines(&mut buffer), [&b"...wrong"[..], b"bye"]);
+    }
+
+    #[test]
+    fn a_partial_line_whose_newline_comes_later_is_one_record() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"Loading");
+        assert_eq!(rest(&mut buffer, false), [b"Loading"]);
+        read(&mut buffer, b"\nnext\n");
+        assert_eq!(whole_lines(&mut buffer), [b"next"]);
+    }
+
+    #[test]
+    fn that_a_line_goes_on_survives_the_change_of_buffers() {
+        let mut first = LineBuffer::new();
+        read(&mut first, b"one");
+        assert_eq!(rest(&mut first, false), [b"one"]);
+        let mut second = LineBuffer::new();
+        second.begin(first.continues());
+        read(&mut second, b" two\n");
+        assert_eq!(whole_lines(&mut second), [b"... two"]);
+    }
+
+    #[test]
+    fn a_character_that_is_not_complete_waits_once() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"5 \xe2\x82");
+        assert_eq!(rest(&mut buffer, false), [b"5 "]);
+        read(&mut buffer, b"\xac");
+        assert_eq!(rest(&mut buffer, false), ["...€".as_bytes()]);
+        read(&mut buffer, b"\xe2\x82");
+        assert_eq!(rest(&mut buffer, false), [b"...\xe2\x82"]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_taken_comes_again() {
+        let mut buffer = LineBuffer::new();
+        read(&mut buffer, b"a\x01b\nc\n");
+        assert_eq!(buffer.line(), Some(&b"a?b"[..]));
+        read(&mut buffer, b"d\n");
+        assert_eq!(whole_lines(&mut buffer), [&b"a?b"[..], b"c", b"d"]);
+    }
+}

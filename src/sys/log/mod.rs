@@ -1,0 +1,168 @@
+//! The log: pmtr's own messages and the output of its jobs, to syslog and to stderr.
+//!
+//! Everything goes through one ring of fixed size ([`crate::ring`]). Nothing
+//! here ever waits; whoever has lines for the log asks whether there is room.
+//!
+//! # Who waits, and what is lost
+//!
+//! - **The output of jobs is not lost** while there is anyone to take it. When
+//!   the ring is full a line is not taken, the job's pipe is not read, and the
+//!   job waits in its write, as it does for any slow reader.
+//! - **Messages of pmtr never wait.** A part of the ring is theirs alone; what
+//!   does not fit even so is counted, and `N log messages lost` stands in its
+//!   place as soon as there is room.
+//! - **Syslog comes first** while it is connected: what it did not take stays in
+//!   the ring. The echo on stderr may fall behind as far as the ring goes; what it
+//!   misses then is counted, and told on stderr when that takes more.
+//! - **A receiver that goes away** (syslogd is restarted) is waited for, and
+//!   connected again, for ten seconds. After that nothing is kept for it, what it
+//!   misses is counted, and it is told when it is back; it is looked for whenever
+//!   there is something to be sent, at most every five seconds.
+//! - **Without syslog from the start** stderr comes first, and syslog gets what
+//!   is still in the ring if it appears within ten seconds. Without stderr too
+//!   (a device that has no log at all) jobs wait ten seconds at most, and then
+//!   what they write is dropped and counted.
+//!
+//! # Form
+//!
+//! Syslog gets `<PRI>Mmm dd hh:mm:ss TAG[PID]: text` in local time (RFC 3164),
+//! stderr `TAG[PID]: text`. The tag is `pmtr` with facility local0, or the name of
+//! a job with facility daemon and severity info; in it everything that would
+//! end a tag becomes `_`. Control characters become `?`.
+
+mod record;
+mod sinks;
+mod stderr;
+mod syslog;
+mod wait;
+
+pub use sinks::Log;
+
+use super::poll::{Poller, Token};
+use super::std::os::fd::AsFd;
+use super::std::path::PathBuf;
+use super::std::sync::{Mutex, MutexGuard, PoisonError};
+use super::std::{io, prelude::v1::*, process};
+use crate::name::Name;
+use crate::ring::Full;
+use crate::time::Instant;
+use ::log::{Level, LevelFilter, Metadata, Record};
+use ::syslog::Severity;
+
+/// The target of a message that is more than an error:
+/// `log::error!(target: CRITICAL, …)` is sent with severity crit.
+pub const CRITICAL: &str = "crit";
+
+/// Whether what is logged is echoed to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// If there is a stderr, and it does not end in the journal anyway, as
+    /// syslog does (systemd.exec(5), `$JOURNAL_STREAM`).
+    Auto,
+    /// If there is a stderr (option `-I`).
+    Forced,
+    /// No.
+    Off,
+}
+
+/// How the log is to be set up.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where syslog listens; /dev/log, /var/run/syslog or /var/run/log if none is given.
+    pub socket: Option<PathBuf>,
+    /// Whether to echo to stderr.
+    pub echo: Echo,
+    /// The least important messages of pmtr that are logged.
+    pub level: LevelFilter,
+}
+
+static LOG: Mutex<Log> = Mutex::new(Log::new());
+
+/// Starts the log, and takes the messages of the [`log`] facade from now
+/// on. They go out with [`flush`]. To be called once, at start-up: it allocates.
+pub fn start(setup: &Setup, now: Instant) {
+    with(|log| log.start(setup, io::stderr().as_fd(), process::id() as i32, now));
+    // It fails when it was set before, to the same.
+    let _ = ::log::set_logger(&Facade);
+    ::log::set_max_level(setup.level);
+}
+
+/// To be called when pmtr has forked and goes on in the child, or has replaced
+/// its stderr: the echo goes to the new one, or ends if that is /dev/null.
+pub fn daemonized() {
+    with(|log| {
+        log.pid_is(process::id() as i32);
+        log.stderr_is(io::stderr().as_fd());
+    });
+}
+
+/// Adds a line of a job's output; see [`Log::line`].
+pub fn line(name: &Name, pid: i32, text: &[u8]) -> Result<(), Full> {
+    with(|log| log.line(name, pid, text))
+}
+
+/// Whether a job's line of `bytes` bytes would be taken now.
+pub fn has_room(bytes: usize) -> bool {
+    with(|log| log.has_room(bytes))
+}
+
+/// Hands on what syslog and stderr take now. To be called in every turn of the
+/// loop, before it waits; and without a poller while there is none.
+pub fn flush(now: Instant, poller: Option<&Poller>) {
+    with(|log| log.flush(now, poller));
+}
+
+/// The poller has told of [`Token::Syslog`] or [`Token::Stderr`].
+pub fn ready(token: Token, now: Instant, poller: &Poller) {
+    with(|log| log.ready(token, now, poller));
+}
+
+/// When to [`flush`] though no descriptor becomes ready; none if only
+/// descriptors are waited for, or nothing.
+pub fn deadline() -> Option<Instant> {
+    with(|log| log.deadline())
+}
+
+/// Whether everything is handed on: what pmtr waits for, with a limit, before it leaves.
+pub fn is_empty() -> bool {
+    with(|log| log.is_empty())
+}
+
+/// Does something with the log. Messages of the facade that are logged
+/// meanwhile are lost: [`Log::message`] is for those.
+pub(super) fn with<T>(action: impl FnOnce(&mut Log) -> T) -> T {
+    let log: MutexGuard<'_, Log> = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut log = log;
+    action(&mut log)
+}
+
+/// The receiver of the `log` facade's messages.
+struct Facade;
+
+impl ::log::Log for Facade {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= ::log::max_level()
+    }
+
+    /// Never waits for the lock: pmtr has one thread, so that whoever has it is
+    /// further up in this one, as a panic's last message would be.
+    fn log(&self, record: &Record<'_>) {
+        if let Ok(mut log) = LOG.try_lock() {
+            log.message(severity(record), *record.args());
+        }
+    }
+
+    fn flush(&self) {
+        flush(super::clock::now(), None);
+    }
+}
+
+fn severity(record: &Record<'_>) -> Severity {
+    match record.level() {
+        Level::Error if record.target() == CRITICAL => Severity::LOG_CRIT,
+        Level::Error => Severity::LOG_ERR,
+        Level::Warn => Severity::LOG_WARNING,
+        Level::Info => Severity::LOG_INFO,
+        Level::Debug | Level::Trace => Severity::LOG_DEBUG,
+    }
+}

@@ -1,0 +1,131 @@
+//! The form of a record: `<PRI>Mmm dd hh:mm:ss TAG[PID]: text` (RFC 3164,
+//! section 4.1), in local time and without a host name, as syslog(3) writes it
+//! to /dev/log: journald, rsyslog and busybox syslogd find the tag in it.
+
+use super::super::std::io::Write;
+use super::super::std::prelude::v1::*;
+use crate::limits::NAME_BYTES;
+use nix::libc;
+use nix::time::{clock_gettime, ClockId};
+use syslog::{Facility, LogFormat, Severity};
+
+/// What stands before a record's text, at most: priority, time and tag.
+pub(super) const PREFIX_BYTES: usize =
+    "<191>Mmm dd hh:mm:ss ".len() + NAME_BYTES + "[-2147483648]: ".len();
+
+/// A time as RFC 3164 has it: `Mmm dd hh:mm:ss`, the day padded with a space.
+type Stamp = [u8; 15];
+
+/// Formats the records of one writer.
+pub(super) struct Rfc3164<'a> {
+    pub facility: Facility,
+    pub stamp: &'a Stamp,
+    /// The writer's name: a job's, or `pmtr`.
+    pub name: &'a [u8],
+    pub pid: i32,
+}
+
+impl LogFormat<&[u8]> for Rfc3164<'_> {
+    fn format<W: Write>(&self, w: &mut W, severity: Severity, text: &[u8]) -> syslog::Result<()> {
+        let priority = self.facility as u8 | severity as u8;
+        write!(w, "<{priority}>")?;
+        w.write_all(self.stamp)?;
+        w.write_all(b" ")?;
+        let mut tag = [0; NAME_BYTES];
+        w.write_all(make_tag(self.name, &mut tag))?;
+        write!(w, "[{}]: ", self.pid)?;
+        w.write_all(text)?;
+        Ok(())
+    }
+}
+
+/// Where the echo of a record begins: at its tag.
+pub(super) fn echo_at(record: &[u8]) -> usize {
+    let priority = record.iter().position(|&byte| byte == b'>').unwrap_or(0);
+    (priority + 1 + "Mmm dd hh:mm:ss ".len()).min(record.len())
+}
+
+/// A name as a tag: what would end the tag for a receiver, or does not print,
+/// becomes `_`, and so does every byte of a name that is not UTF-8 above 0x7f.
+fn make_tag<'a>(name: &[u8], tag: &'a mut [u8; NAME_BYTES]) -> &'a [u8] {
+    let tag = &mut tag[..name.len().min(NAME_BYTES)];
+    tag.copy_from_slice(&name[..tag.len()]);
+    match core::str::from_utf8(name) {
+        Ok(text) => {
+            for (at, c) in text.char_indices().filter(|(_, c)| !is_tag_char(*c)) {
+                tag[at..at + c.len_utf8()].fill(b'_');
+            }
+        }
+        Err(_) => {
+            for byte in
+                tag.iter_mut().filter(|byte| !byte.is_ascii() || !is_tag_char(**byte as char))
+            {
+                *byte = b'_';
+            }
+        }
+    }
+    tag
+}
+
+fn is_tag_char(c: char) -> bool {
+    !c.is_control() && !c.is_whitespace() && !matches!(c, ':' | '[' | ']' | '/')
+}
+
+/// The local time of the last record. All zeros before the first one.
+pub(super) struct LocalTime {
+    second: libc::time_t,
+    stamp: Stamp,
+}
+
+impl LocalTime {
+    pub const fn new() -> Self {
+        LocalTime { second: 0, stamp: [0; 15] }
+    }
+
+    /// The stamp of this moment; made once a second.
+    pub fn stamp(&mut self) -> &Stamp {
+        let second = clock_gettime(ClockId::CLOCK_REALTIME).map_or(1, |time| time.tv_sec());
+        if second != self.second {
+            self.second = second;
+            self.stamp = make_stamp(&local(second));
+        }
+        &self.stamp
+    }
+}
+
+/// Reads the time zone (tzset(3)). To be called once at the start: nothing
+/// reads it, and allocates for it, afterwards.
+pub(super) fn read_time_zone() {
+    extern "C" {
+        fn tzset();
+    }
+    // SAFETY: pmtr has one thread, so that nobody changes the environment meanwhile.
+    unsafe { tzset() }
+}
+
+/// localtime_r(3); all zeros where that fails.
+fn local(second: libc::time_t) -> libc::tm {
+    // SAFETY: all zeros is a value of the struct; both pointers are good for the call.
+    unsafe {
+        let mut tm = core::mem::zeroed();
+        libc::localtime_r(&second, &mut tm);
+        tm
+    }
+}
+
+fn make_stamp(tm: &libc::tm) -> Stamp {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = tm.tm_mon.clamp(0, 11) as usize * 3;
+    let mut stamp = *b"Mmm dd hh:mm:ss";
+    stamp[..3].copy_from_slice(&MONTHS[month..month + 3]);
+    let numbers = [(4, tm.tm_mday), (7, tm.tm_hour), (10, tm.tm_min), (13, tm.tm_sec)];
+    for (at, number) in numbers {
+        let number = number.clamp(0, 99) as u8;
+        stamp[at] = b'0' + number / 10;
+        stamp[at + 1] = b'0' + number % 10;
+    }
+    if stamp[4] == b'0' {
+        stamp[4] = b' ';
+    }
+    stamp
+}

@@ -1,0 +1,238 @@
+//! The ring, what goes in, and the two ways out.
+
+use super::super::poll::{Poller, Token};
+use super::super::std::prelude::v1::*;
+use super::super::std::{io::Write as _, os::fd::BorrowedFd};
+use super::record::{self, LocalTime, Rfc3164, PREFIX_BYTES};
+use super::stderr::{is_journal, Stderr};
+use super::syslog::Syslog;
+use super::{Echo, Setup};
+use crate::limits::LINE_BYTES;
+use crate::lines::clean;
+use crate::name::Name;
+use crate::ring::{Class, Full, Mode, Reader, Ring};
+use crate::time::Instant;
+use core::fmt::{self, Arguments, Write as _};
+use heapless::{String, Vec};
+use syslog::{Facility, LogFormat, Severity};
+
+/// The longest line that tells of lost records, as it is sent to syslog.
+const NOTE_BYTES: usize = PREFIX_BYTES + 32;
+
+/// The log: records on their way to syslog and stderr (see the [module](super)
+/// for what is kept for whom). All zeros before [`start`](Self::start): records
+/// wait in the ring.
+pub struct Log {
+    ring: Ring,
+    syslog: Syslog,
+    stderr: Stderr,
+    time: LocalTime,
+    pid: i32,
+    /// Messages of pmtr that did not fit and are not told of yet.
+    missed: u32,
+    text: Text,
+}
+
+impl Log {
+    /// A log that goes nowhere yet. All zeros.
+    pub const fn new() -> Self {
+        Log {
+            ring: Ring::new(),
+            syslog: Syslog::new(),
+            stderr: Stderr::new(),
+            time: LocalTime::new(),
+            pid: 0,
+            missed: 0,
+            text: Text(Vec::new()),
+        }
+    }
+
+    /// Connects to syslog, and echoes to `stderr` where `setup` wants that.
+    /// `pid` is the process in the tag of pmtr's own messages.
+    pub fn start(&mut self, setup: &Setup, stderr: BorrowedFd<'_>, pid: i32, now: Instant) {
+        record::read_time_zone();
+        self.pid = pid;
+        self.syslog.start(setup.socket.as_deref(), now);
+        let echo = match setup.echo {
+            Echo::Off => false,
+            Echo::Forced => true,
+            Echo::Auto => !(self.syslog.is_connected() && is_journal(stderr)),
+        };
+        if echo {
+            self.stderr.open(stderr);
+        }
+        self.choose_modes();
+    }
+
+    /// Echoes to what standard error is now, if it is echoed at all.
+    pub fn stderr_is(&mut self, stderr: BorrowedFd<'_>) {
+        if self.stderr.is_open() {
+            self.stderr.open(stderr);
+            self.choose_modes();
+        }
+    }
+
+    /// The process in the tag of pmtr's own messages has changed: it has forked.
+    pub fn pid_is(&mut self, pid: i32) {
+        self.pid = pid;
+    }
+
+    /// Adds a line of a job's output, which is clean (see [`crate::lines`]), as
+    /// daemon.info. It is not taken when there is no room for it.
+    pub fn line(&mut self, name: &Name, pid: i32, text: &[u8]) -> Result<(), Full> {
+        self.tell_missed();
+        let stamp = self.time.stamp();
+        let writer = Rfc3164 { facility: Facility::LOG_DAEMON, stamp, name: name.as_bytes(), pid };
+        push(&mut self.ring, Class::Job, &writer, Severity::LOG_INFO, text)
+    }
+
+    /// Adds a message of pmtr as local0; every line of it is a record. What
+    /// does not fit is counted.
+    pub fn message(&mut self, severity: Severity, message: Arguments<'_>) {
+        self.tell_missed();
+        self.text.0.clear();
+        // Text never fails, and neither should the message's parts.
+        let _ = self.text.write_fmt(message);
+        let stamp = self.time.stamp();
+        let writer = own(stamp, self.pid);
+        for line in self.text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            clean(line);
+            if push(&mut self.ring, Class::Own, &writer, severity, line).is_err() {
+                self.missed = self.missed.saturating_add(1);
+            }
+        }
+    }
+
+    /// Whether a job's line of `bytes` bytes would be taken now.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.ring.has_room(Class::Job, PREFIX_BYTES + bytes + 1)
+    }
+
+    /// Hands on what syslog and stderr take now. Never waits; without a poller
+    /// it is to be called again for what they did not take.
+    pub fn flush(&mut self, now: Instant, poller: Option<&Poller>) {
+        self.hand_on(now, poller);
+        if self.missed > 0 {
+            self.tell_missed();
+            self.hand_on(now, poller);
+        }
+    }
+
+    /// The poller has told of one of the log's descriptors; other tokens are ignored.
+    pub fn ready(&mut self, token: Token, now: Instant, poller: &Poller) {
+        match token {
+            Token::Syslog => self.syslog.writable(),
+            Token::Stderr => self.stderr.writable(),
+            _ => return,
+        }
+        self.flush(now, Some(poller));
+    }
+
+    /// When to [`flush`](Self::flush) though no descriptor becomes ready.
+    pub fn deadline(&self) -> Option<Instant> {
+        let (syslog, stderr) = (self.syslog.deadline(&self.ring), self.stderr.deadline(&self.ring));
+        syslog.into_iter().chain(stderr).min()
+    }
+
+    /// Whether all is handed on, or lost and counted. Nothing is on its way to
+    /// a syslog that was not there so far.
+    pub fn is_empty(&self) -> bool {
+        let is_expected = self.syslog.is_connected() || self.syslog.is_coming_back();
+        let is_taken = self.ring.is_empty(Reader::Syslog) || !is_expected;
+        is_taken && self.ring.is_empty(Reader::Stderr) && self.stderr.is_empty() && self.missed == 0
+    }
+
+    fn hand_on(&mut self, now: Instant, poller: Option<&Poller>) {
+        let mut note = [0; NOTE_BYTES];
+        let mut left = &mut note[..];
+        let lost = self.ring.lost(Reader::Syslog);
+        if lost > 0 {
+            let writer = own(self.time.stamp(), self.pid);
+            // It fits: see the size.
+            let _ = writer.format(&mut left, Severity::LOG_WARNING, lost_text(lost).as_bytes());
+        }
+        let len = NOTE_BYTES - left.len();
+        self.syslog.flush(&mut self.ring, &note[..len], now, poller);
+        self.stderr.flush(&mut self.ring, self.pid, now, poller);
+        self.choose_modes();
+    }
+
+    /// Who keeps what when the ring is full; see the [module](super).
+    fn choose_modes(&mut self) {
+        let echo = self.stderr.is_open();
+        let first = self.syslog.is_connected() || self.syslog.is_coming_back();
+        let waited_for = !echo && !self.syslog.is_given_up();
+        let syslog = if first || waited_for { Mode::Hold } else { Mode::Yield };
+        let stderr = match (echo, first) {
+            (false, _) => Mode::Off,
+            (true, true) => Mode::Yield,
+            (true, false) => Mode::Hold,
+        };
+        self.ring.set_mode(Reader::Syslog, syslog);
+        self.ring.set_mode(Reader::Stderr, stderr);
+    }
+
+    /// Says how many messages of pmtr did not fit, as soon as that fits.
+    fn tell_missed(&mut self) {
+        if self.missed == 0 {
+            return;
+        }
+        let writer = own(self.time.stamp(), self.pid);
+        let text = lost_text(self.missed);
+        if push(&mut self.ring, Class::Own, &writer, Severity::LOG_WARNING, text.as_bytes()).is_ok()
+        {
+            self.missed = 0;
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Writes pmtr's own records.
+fn own(stamp: &[u8; 15], pid: i32) -> Rfc3164<'_> {
+    Rfc3164 { facility: Facility::LOG_LOCAL0, stamp, name: b"pmtr", pid }
+}
+
+/// The sentence of all that is lost, here and on stderr.
+pub(super) fn lost_text(count: u32) -> String<32> {
+    let mut text = String::new();
+    // It fits: the number has 10 digits.
+    let _ = write!(text, "{count} log messages lost");
+    text
+}
+
+fn push(
+    ring: &mut Ring,
+    class: Class,
+    writer: &Rfc3164<'_>,
+    severity: Severity,
+    text: &[u8],
+) -> Result<(), Full> {
+    let slot = ring.reserve(class, PREFIX_BYTES + text.len() + 1)?;
+    let mut left = &mut slot[..];
+    // It fits: the slot has the size of the longest.
+    let _ = writer.format(&mut left, severity, text);
+    let _ = left.write_all(b"\n");
+    let left = left.len();
+    let len = slot.len() - left;
+    let echo_at = record::echo_at(&slot[..len]);
+    ring.commit(len, echo_at);
+    Ok(())
+}
+
+/// The text of a message of pmtr; what is longer than a line may be is cut off.
+struct Text(Vec<u8, LINE_BYTES>);
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let mut end = part.len().min(LINE_BYTES - self.0.len());
+        while !part.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.0.extend_from_slice(&part.as_bytes()[..end]).map_err(|()| fmt::Error)
+    }
+}

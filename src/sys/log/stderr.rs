@@ -1,0 +1,277 @@
+//! The echo to standard error: never waits, and leaves the flags of a
+//! description that others share as they are.
+//!
+//! A socket is written with `MSG_DONTWAIT`. A pipe or terminal is opened anew
+//! through /proc, so that `O_NONBLOCK` is ours alone; where that is not allowed,
+//! poll(2) is asked before every write, which is then small enough to fit. A
+//! file takes all at once.
+
+use super::super::held::Held;
+use super::super::poll::{Poller, Token};
+use super::super::std::io::IoSlice;
+use super::super::std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use super::super::std::{env, format, prelude::v1::*};
+use super::sinks::lost_text;
+use super::wait::Wait;
+use crate::limits::LOG_BATCH;
+use crate::ring::{Reader, Ring};
+use crate::time::Instant;
+use core::fmt::Write;
+use core::time::Duration;
+use heapless::Vec;
+use nix::errno::Errno;
+use nix::fcntl::{open, OFlag};
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{sendmsg, MsgFlags};
+use nix::sys::stat::{fstat, major, minor, FileStat, Mode, SFlag};
+use nix::sys::uio::writev;
+
+/// What one write has at most: as much as a pipe takes whole (pipe(7), `PIPE_BUF`),
+/// and as one does not block for that poll(2) calls writable. A longer record goes in parts.
+const WRITE_BYTES: usize = 4096;
+
+/// The null device (null(4)): an echo to it is none.
+const NULL_DEVICE: (u64, u64) = (1, 3);
+
+/// How soon a descriptor is tried again that is full and cannot be polled.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The longest line that tells of lost records.
+const NOTE_BYTES: usize = 64;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Off,
+    Socket,
+    /// Does not block by itself: a file, or what was opened anew.
+    Plain,
+    /// Might block: poll(2) before each write.
+    Polled,
+}
+
+/// Standard error as a place for the log. All zeros: none.
+pub(super) struct Stderr {
+    kind: Kind,
+    fd: Held,
+    wait: Wait,
+    /// Not to be tried before.
+    retry_at: Instant,
+    /// What of the oldest record is written already.
+    written: usize,
+    /// What of a line that tells of lost records is not written yet, and of how many it tells.
+    note: Vec<u8, NOTE_BYTES>,
+    noted: u32,
+}
+
+impl Stderr {
+    pub const fn new() -> Self {
+        Stderr {
+            kind: Kind::Off,
+            fd: Held::NONE,
+            wait: Wait::NONE,
+            retry_at: Instant::BOOT,
+            written: 0,
+            note: Vec::new(),
+            noted: 0,
+        }
+    }
+
+    /// Echoes to the file that `fd` is open for, from the next record on; to
+    /// none if that is the null device, or cannot be held.
+    pub fn open(&mut self, fd: BorrowedFd<'_>) {
+        *self = Stderr::new();
+        let Ok(stat) = fstat(fd) else { return };
+        if let Some((kind, fd)) = hold(fd, &stat) {
+            self.kind = kind;
+            self.fd = Held::new(fd);
+        }
+    }
+
+    /// Echoes no more.
+    pub fn close(&mut self) {
+        *self = Stderr::new();
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.kind != Kind::Off
+    }
+
+    /// Whether there is nothing to be written but what is in the ring.
+    pub fn is_empty(&self) -> bool {
+        self.note.is_empty()
+    }
+
+    /// It can be written again.
+    pub fn writable(&mut self) {
+        self.wait.over();
+    }
+
+    /// When [`flush`](Self::flush) is to be called though nothing else has happened.
+    pub fn deadline(&self, ring: &Ring) -> Option<Instant> {
+        let idle =
+            self.wait.is_waiting() || (self.note.is_empty() && ring.is_empty(Reader::Stderr));
+        (self.is_open() && !idle).then_some(self.retry_at)
+    }
+
+    /// Writes what is taken now. Lost records are told of under the id `pid`.
+    pub fn flush(&mut self, ring: &mut Ring, pid: i32, now: Instant, poller: Option<&Poller>) {
+        if !self.is_open() || self.wait.is_waiting() || now < self.retry_at {
+            return;
+        }
+        loop {
+            match self.write(ring, pid) {
+                Ok(true) | Err(Errno::EINTR) => {}
+                Ok(false) => return self.flows(poller),
+                Err(Errno::EAGAIN) => return self.wait(now, poller),
+                Err(Errno::ENOBUFS | Errno::ENOMEM) => return self.retry_at = now + RETRY,
+                Err(errno) if is_passing(errno) => return self.skip(ring),
+                Err(_) => return self.close(),
+            }
+        }
+    }
+
+    /// One write; false if there is nothing to be written.
+    fn write(&mut self, ring: &mut Ring, pid: i32) -> Result<bool, Errno> {
+        let Some(fd) = self.fd.fd() else { return Ok(false) };
+        if self.note.is_empty() && ring.lost(Reader::Stderr) > 0 {
+            (self.note, self.noted) = note(ring.lost(Reader::Stderr), self.written > 0, pid);
+            self.written = 0;
+        }
+        let (parts, is_note) = match self.note.is_empty() {
+            true => (gather(ring, self.written), false),
+            false => (Vec::from_iter([IoSlice::new(&self.note)]), true),
+        };
+        if parts.is_empty() {
+            return Ok(false);
+        }
+        let count = put(fd, self.kind, &parts)?;
+        drop(parts);
+        if is_note {
+            self.pass_note(ring, count);
+        } else {
+            self.pass(ring, count);
+        }
+        Ok(true)
+    }
+
+    /// `count` more bytes of the note are written.
+    fn pass_note(&mut self, ring: &mut Ring, count: usize) {
+        let left = self.note.len() - count;
+        self.note.rotate_left(count);
+        self.note.truncate(left);
+        if left == 0 {
+            ring.told(Reader::Stderr, self.noted);
+        }
+    }
+
+    /// `count` more bytes of records are written.
+    fn pass(&mut self, ring: &mut Ring, count: usize) {
+        self.written += count;
+        while let Some(record) = ring.records(Reader::Stderr).next() {
+            let len = record.echo().len();
+            if self.written < len {
+                return;
+            }
+            self.written -= len;
+            ring.advance(Reader::Stderr, 1);
+        }
+    }
+
+    /// Does without what cannot be written now: a full disk. It is told of with the next record.
+    fn skip(&mut self, ring: &mut Ring) {
+        self.note.clear();
+        ring.lose(Reader::Stderr, ring.records(Reader::Stderr).count());
+    }
+
+    fn flows(&mut self, poller: Option<&Poller>) {
+        if let Some(fd) = self.fd.fd() {
+            self.wait.end(fd, poller);
+        }
+    }
+
+    fn wait(&mut self, now: Instant, poller: Option<&Poller>) {
+        let Some(fd) = self.fd.fd() else { return };
+        if self.wait.begin(fd, Token::Stderr, poller).is_err() {
+            self.retry_at = now + RETRY;
+        }
+    }
+}
+
+/// Whether `fd` is the stream that systemd connected to the journal
+/// (systemd.exec(5), `$JOURNAL_STREAM`). To be asked at start-up: it allocates.
+pub(super) fn is_journal(fd: BorrowedFd<'_>) -> bool {
+    let stat = fstat(fd).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    matches!((env::var("JOURNAL_STREAM"), stat), (Ok(stream), Ok(stat)) if stream == stat)
+}
+
+/// What can be written without blocking to the file that `fd` is open for, and how.
+fn hold(fd: BorrowedFd<'_>, stat: &FileStat) -> Option<(Kind, OwnedFd)> {
+    let is = |kind: SFlag| stat.st_mode & SFlag::S_IFMT.bits() == kind.bits();
+    let device = (major(stat.st_rdev), minor(stat.st_rdev));
+    let copy = |kind| fd.try_clone_to_owned().ok().map(|copy| (kind, copy));
+    if is(SFlag::S_IFCHR) && device == NULL_DEVICE {
+        None
+    } else if is(SFlag::S_IFSOCK) {
+        copy(Kind::Socket)
+    } else if is(SFlag::S_IFCHR) || is(SFlag::S_IFIFO) {
+        open_anew(fd).map(|own| (Kind::Plain, own)).or_else(|| copy(Kind::Polled))
+    } else {
+        copy(Kind::Plain)
+    }
+}
+
+fn open_anew(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open(&*path, flags, Mode::empty()).ok()
+}
+
+/// What is to be said of `lost` records, and how many that were; it ends the
+/// line of a record that is lost half written.
+fn note(lost: u32, half_written: bool, pid: i32) -> (Vec<u8, NOTE_BYTES>, u32) {
+    let mut note = Vec::new();
+    let end = if half_written { "\n" } else { "" };
+    // It fits: the numbers have 21 digits and a sign together.
+    let _ = writeln!(note, "{end}pmtr[{pid}]: {}", lost_text(lost));
+    (note, lost)
+}
+
+/// As many records as one write may have, the first without what is `written` of it.
+fn gather(ring: &Ring, written: usize) -> Vec<IoSlice<'_>, LOG_BATCH> {
+    let mut parts = Vec::new();
+    let (mut skip, mut room) = (written, WRITE_BYTES);
+    for record in ring.records(Reader::Stderr) {
+        let part = &record.echo()[skip..];
+        if part.len() > room && !parts.is_empty() {
+            break;
+        }
+        let part = &part[..part.len().min(room)];
+        if parts.push(IoSlice::new(part)).is_err() {
+            break;
+        }
+        (skip, room) = (0, room - part.len());
+    }
+    parts
+}
+
+fn put(fd: BorrowedFd<'_>, kind: Kind, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    match kind {
+        Kind::Off => Err(Errno::EBADF),
+        Kind::Socket => {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            sendmsg::<()>(fd.as_raw_fd(), parts, &[], flags, None)
+        }
+        Kind::Plain => writev(fd, parts),
+        Kind::Polled => {
+            match poll(&mut [PollFd::new(fd, PollFlags::POLLOUT)], PollTimeout::ZERO)? {
+                0 => Err(Errno::EAGAIN),
+                _ => writev(fd, parts),
+            }
+        }
+    }
+}
+
+/// Whether an error is about these bytes, or this moment, and not about the descriptor.
+fn is_passing(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EMSGSIZE)
+}

@@ -1,0 +1,115 @@
+//! The configuration in the loop: read, read again, and what its jobs depend on.
+
+use super::run::Shell;
+use super::std::format;
+use super::std::prelude::v1::*;
+use super::watch::Role;
+use super::{clock, digest, log};
+use crate::config::{Problem, Severity, Token};
+use crate::supervise::{Event, JobId};
+use core::ffi::CStr;
+
+impl Shell {
+    /// Reads the configuration for the first time, and stops what a killed pmtr
+    /// left behind. For start-up: blocks while that takes.
+    pub fn first_load(&mut self) -> Result<(), String> {
+        let created = self.config.create_if_missing();
+        created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
+        let loaded = self.config.load(self.supervisor.standby(), &mut tell, &mut show);
+        loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
+        if let Some(warning) = self.state.warning() {
+            ::log::warn!("{warning}");
+        }
+        self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
+        ::log::info!("pmtr: starting");
+        self.apply();
+        Ok(())
+    }
+
+    /// Looks at the files if something hinted at a change and it is quiet since.
+    pub(super) fn look(&mut self) {
+        let Some(hints) = self.watch.settled(clock::now()) else { return };
+        self.lay_watches();
+        let may_be_half = hints.config_created && !self.config.is_link();
+        if hints.config_written || (!may_be_half && self.config.has_changed()) {
+            self.reload();
+        } else {
+            self.tell_digests();
+        }
+    }
+
+    /// Reads the configuration again, and looks at what jobs depend on.
+    pub(super) fn reload(&mut self) {
+        ::log::info!("rescanning job configuration");
+        self.reload_config();
+        self.tell_digests();
+    }
+
+    /// A configuration with an error changes nothing.
+    fn reload_config(&mut self) {
+        match self.config.load(self.supervisor.standby(), &mut tell, &mut show) {
+            Ok(()) => self.apply(),
+            Err(refused) => {
+                ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
+                ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
+            }
+        }
+    }
+
+    /// Makes the configuration that was just read the live one.
+    fn apply(&mut self) {
+        self.supervisor.handle(clock::now(), Event::Reloaded);
+        self.lay_watches();
+        ::log::debug!("{} jobs are configured", self.supervisor.config().len());
+    }
+
+    /// Watches what the live configuration needs watched.
+    fn lay_watches(&mut self) {
+        self.watch.begin();
+        self.watch.lay(self.config.path(), Role::Config);
+        for job in self.supervisor.config().jobs() {
+            for path in job.depends() {
+                let laid = digest::with_path(job, path, |path| {
+                    self.watch.lay(path, Role::Depends);
+                    Ok(())
+                });
+                // A path that is too long cannot be read either, which is told.
+                let _ = laid;
+            }
+        }
+        self.watch.laid(clock::now());
+    }
+
+    /// Tells the supervisor the content of what jobs depend on.
+    fn tell_digests(&mut self) {
+        for position in 0..self.supervisor.config().len() {
+            let spec = self.supervisor.config().job(position);
+            if spec.depends().next().is_some() {
+                if let Some(job) = self.supervisor.job_at(position) {
+                    self.tell_digest(job);
+                }
+            }
+        }
+    }
+
+    pub(super) fn tell_digest(&mut self, job: JobId) {
+        if let Some(spec) = self.supervisor.spec(job) {
+            let digest = digest::digest(spec);
+            self.supervisor.handle(clock::now(), Event::Depends { job, digest });
+        }
+    }
+}
+
+/// Puts a problem of the configuration into the log.
+fn tell(problem: &Problem<'_>, file: &CStr) {
+    let record = problem.record(file.to_bytes());
+    match problem.severity() {
+        Severity::Error => ::log::error!("{record}"),
+        Severity::Warning => ::log::warn!("{record}"),
+    }
+}
+
+/// Shows a word of the configuration as it is read (option `-vv`).
+fn show(token: &Token<'_>) {
+    ::log::trace!("{token}");
+}

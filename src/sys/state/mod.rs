@@ -1,0 +1,306 @@
+//! The state file: one pmtr for each configuration, and every job once, even
+//! when pmtr itself is killed.
+//!
+//! The file is locked as long as pmtr lives, so a second pmtr on the same
+//! configuration learns who is first ([`State::open`]). It holds a record for
+//! every running job ([`crate::state`]), so the next pmtr finds what a killed
+//! one left, and stops it before it starts the jobs anew
+//! ([`State::stop_leftovers`]).
+//!
+//! They are stopped, and not taken over: the pipes through which they wrote to
+//! the log lost their reader together with pmtr, so the next line that they
+//! print ends them by SIGPIPE or is lost; and who is not their parent does not
+//! learn how they end. A job that is started anew is as the file wants it.
+//!
+//! As process 1 there is nothing to find: the kernel ends a PID namespace with
+//! its process 1 (pid_namespaces(7)).
+
+mod leftovers;
+mod place;
+
+pub use leftovers::{Leftover, Step};
+pub use place::{Warning, Why};
+
+use super::clock;
+use super::daemon::is_process_one;
+use super::lock::{lock, Lock};
+use super::std::{
+    fmt, fs,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    prelude::v1::*,
+    thread, vec,
+};
+use crate::limits::MAX_JOBS;
+use crate::name::Name;
+use crate::process::Process;
+use crate::state::{offset, Era, Header, Record, BLOCK_BYTES};
+use crate::time::Instant;
+use core::time::Duration;
+use nix::errno::Errno;
+use nix::libc::off_t;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::sys::uio::{pread, pwrite};
+use nix::unistd::{ftruncate, getpid, getppid};
+use place::Place;
+
+/// How many names a configuration can have: the given one, and the one behind all links.
+const NAMES: usize = 2;
+
+/// The state file of a configuration, held by this pmtr.
+///
+/// Where the configuration is a symbolic link there are two: one by the
+/// link's name, which stays when the link is changed to point elsewhere, and
+/// one by the file's, which others may use to name it. Both say the same.
+pub struct State {
+    files: [Option<OwnedFd>; NAMES],
+    /// None where processes cannot be told apart: nothing is recorded.
+    era: Option<Era>,
+    left: Vec<Record>,
+    warning: Option<Warning>,
+    is_failing: bool,
+}
+
+impl State {
+    /// Opens or creates the state file of `config` in `dir`, or in the
+    /// directory of this user, and locks it for as long as the process lives.
+    ///
+    /// Where that cannot be, the result is a state that records nothing, and
+    /// has a [`warning`](Self::warning). To be called in the process that will
+    /// supervise, as locks of fcntl(2) do not survive a fork.
+    pub fn open(dir: Option<&Path>, config: &Path) -> Result<State, Refused> {
+        let mut state = State::without_file();
+        let claimed = Place::open(dir).and_then(|place| state.claim(&place, config));
+        match claimed {
+            Ok(None) => state.take_over(),
+            Ok(Some(refused)) => return Err(refused),
+            Err(warning) => state = State { warning: Some(warning), ..State::without_file() },
+        }
+        Ok(state)
+    }
+
+    /// Why jobs that a killed pmtr leaves will not be found, if so: to be
+    /// logged. Process 1 leaves none.
+    pub fn warning(&self) -> Option<&Warning> {
+        self.warning.as_ref().filter(|_| !is_process_one())
+    }
+
+    /// Stops what a killed pmtr has left of its jobs, and waits for its end: SIGTERM to each
+    /// job's first process, SIGKILL to that after ten seconds, and to the rest of its session
+    /// as soon as the first process is gone. Tells each step, and returns how many jobs there were.
+    ///
+    /// For start-up: blocks for up to 15 seconds. What cannot be killed by
+    /// then (uninterruptible, or not permitted) is told and left.
+    pub fn stop_leftovers(&mut self, report: &mut dyn FnMut(Leftover)) -> usize {
+        let left = core::mem::take(&mut self.left);
+        let stopped = if is_process_one() { 0 } else { leftovers::stop(left, report) };
+        for file in self.files.iter().flatten() {
+            // Old records that stay name processes which are no more.
+            let _ = ftruncate(file, BLOCK_BYTES as off_t);
+        }
+        stopped
+    }
+
+    /// Records that the job in `slot` was started: `pid` was made after `before` and before
+    /// `after`. Allocates nothing. The first error is logged, and then the
+    /// first after things have gone well again.
+    pub fn started(&mut self, slot: u16, name: &Name, pid: i32, before: Instant, after: Instant) {
+        let written = self.entry(slot, name).write(pid, before, after);
+        self.complain_once(written);
+    }
+
+    /// Records that the job in `slot` has ended. As for [`started`](Self::started).
+    pub fn ended(&mut self, slot: u16) {
+        let written = put(self.files(), &[0; BLOCK_BYTES], offset(slot));
+        self.complain_once(written);
+    }
+
+    /// The place for a record of the job in `slot`, to be handed to the job's process.
+    pub fn entry<'a>(&'a self, slot: u16, name: &Name) -> Entry<'a> {
+        Entry { files: self.files(), era: self.era, slot, name: *name }
+    }
+
+    fn without_file() -> State {
+        State { files: [None, None], era: None, left: vec![], warning: None, is_failing: false }
+    }
+
+    fn files(&self) -> [Option<BorrowedFd<'_>>; NAMES] {
+        let [given, real] = &self.files;
+        [given.as_ref().map(AsFd::as_fd), real.as_ref().map(AsFd::as_fd)]
+    }
+
+    /// Opens and locks the files by both names.
+    fn claim(&mut self, place: &Place, config: &Path) -> Result<Option<Refused>, Warning> {
+        for (file, name) in self.files.iter_mut().zip(place::names(config)) {
+            let path = place.path(&name);
+            let opened = place.file(&name)?;
+            match lock(opened.as_fd()) {
+                Lock::Taken => *file = Some(opened),
+                Lock::Held { pid } => {
+                    return Ok(Some(Refused::Held { config: config.into(), pid }));
+                }
+                Lock::Impossible(errno) => {
+                    return Err(Warning::Unusable { path, why: Why::Failed(errno) });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads what the pmtr before this one wrote, and writes this one's header.
+    fn take_over(&mut self) {
+        let Some((era, this)) = here() else {
+            self.warning = Some(Warning::NoProc);
+            return;
+        };
+        self.era = Some(era);
+        let header = Header { era, pid: this.pid, started: this.started };
+        for n in 0..NAMES {
+            let Some(file) = &self.files[n] else { continue };
+            self.left.extend(records(file, &era));
+            let written = put([Some(file.as_fd()), None], &header.encode(), 0);
+            self.complain_once(written);
+        }
+        self.left.sort_unstable_by_key(|record| (record.pid, record.before));
+        self.left.dedup();
+    }
+
+    fn complain_once(&mut self, written: Result<(), Errno>) {
+        if let (Err(errno), false) = (written, self.is_failing) {
+            log::warn!(
+                "cannot write to the state file: {}: if pmtr is killed, a job may run twice",
+                errno.desc()
+            );
+        }
+        self.is_failing = written.is_err();
+    }
+}
+
+/// Where a job's record goes; see [`State::entry`].
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    files: [Option<BorrowedFd<'a>>; NAMES],
+    era: Option<Era>,
+    slot: u16,
+    name: Name,
+}
+
+impl Entry<'_> {
+    /// Writes the record. Async-signal-safe (signal-safety(7)).
+    pub fn write(&self, pid: i32, before: Instant, after: Instant) -> Result<(), Errno> {
+        let Some(era) = &self.era else { return Ok(()) };
+        let record = Record::new(&self.name, pid, before, after);
+        put(self.files, &record.encode(era, self.slot), offset(self.slot))
+    }
+
+    /// Writes the record of the calling process, a child that `supervisor` has
+    /// forked after `before`, and that has done nothing yet. `ESRCH` if the
+    /// supervisor was killed: then the child is to go, too.
+    ///
+    /// Only so there is no moment in which a job exists without a record: until the
+    /// record is written the child dies with its parent (`PR_SET_PDEATHSIG`,
+    /// prctl(2)). Async-signal-safe.
+    pub fn write_own(&self, supervisor: i32, before: Instant) -> Result<(), Errno> {
+        set_pdeathsig(Signal::SIGKILL)?;
+        if getppid().as_raw() != supervisor {
+            return Err(Errno::ESRCH);
+        }
+        let written = self.write(getpid().as_raw(), before, clock::now());
+        set_pdeathsig(None)?;
+        written
+    }
+}
+
+/// Writes a block into all files; the first error counts.
+fn put(
+    files: [Option<BorrowedFd<'_>>; NAMES],
+    block: &[u8; BLOCK_BYTES],
+    at: u64,
+) -> Result<(), Errno> {
+    let at = off_t::try_from(at).map_err(|_| Errno::EFBIG)?;
+    let write = |file| match pwrite(file, block, at)? {
+        BLOCK_BYTES => Ok(()),
+        _ => Err(Errno::ENOSPC),
+    };
+    let mut result = Ok(());
+    for file in files.into_iter().flatten() {
+        result = result.and(write(file));
+    }
+    result
+}
+
+/// The records of this era in a file; what is of another one is deleted.
+fn records(file: &OwnedFd, era: &Era) -> Vec<Record> {
+    let bytes = read_all(file);
+    match Header::decode(&bytes).filter(|header| header.era == *era) {
+        Some(header) => {
+            wait_for(&header);
+            Record::all(&read_all(file), era).collect()
+        }
+        None => {
+            let _ = ftruncate(file, 0);
+            vec![]
+        }
+    }
+}
+
+/// Waits until the pmtr that held the file before is gone. Its lock is already,
+/// but only when it is a zombie have its children been sent their signal
+/// ([`Entry::write_own`]), and can no record be added. (One that has become
+/// this pmtr by execve(2) has the same process.)
+fn wait_for(header: &Header) {
+    if header.pid == getpid().as_raw() {
+        return;
+    }
+    for _ in 0..100 {
+        match leftovers::process(header.pid) {
+            Some(process) if process.started == header.started && !process.ended => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Some(_) | None => return,
+        }
+    }
+}
+
+fn read_all(file: &OwnedFd) -> Vec<u8> {
+    let mut bytes = vec![0; (MAX_JOBS + 1) * BLOCK_BYTES];
+    let mut len = 0;
+    while let Ok(more @ 1..) = pread(file, &mut bytes[len..], len as off_t) {
+        len += more;
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// The present era, and this process in it; none without a /proc of this PID namespace.
+fn here() -> Option<(Era, Process)> {
+    let boot = Era::parse_boot_id(&fs::read("/proc/sys/kernel/random/boot_id").ok()?)?;
+    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
+    let this = leftovers::process_at("/proc/self/stat")?;
+    (this.pid == getpid().as_raw()).then_some((Era { boot, namespace }, this))
+}
+
+/// Why pmtr is not to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another pmtr runs this configuration.
+    Held {
+        /// The configuration, as it was named.
+        config: PathBuf,
+        /// Which; 0 if it is not of this process's PID namespace.
+        pid: i32,
+    },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused::Held { config, pid } = self;
+        write!(f, "pmtr is already running on {}", config.display())?;
+        match pid {
+            0 => Ok(()),
+            pid => write!(f, " (pid {pid})"),
+        }
+    }
+}

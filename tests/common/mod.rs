@@ -1,0 +1,24 @@
+//! What the tests of the running program share: a world for one pmtr, the
+//! syslog daemon of that world, ways to save a file, a look at processes.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `PMTR_BIN` | the program to test; without it, the one that cargo built |
+//! | `PMTR_RUNNER` | words to put in front of it, an emulator for instance |
+//! | `PMTR_EMULATED` | `1`: deadlines are five times as long, assertions as they are |
+
+// Every file of tests is a program of its own, and none of them uses everything.
+#![allow(dead_code, unused_imports)]
+
+mod log;
+mod patience;
+pub mod process;
+pub mod save;
+mod skip;
+mod world;
+
+pub use log::{Log, Record};
+pub use patience::{eventually, patiently, stretched, LONG, SHORT};
+pub use process::{alive, children_of};
+pub use skip::{emulated, needs_root, skipped};
+pub use world::{job, sleepers, Finished, World};

@@ -1,0 +1,149 @@
+//! Processes as /proc shows them (proc(5)).
+
+use std::fs;
+use std::path::PathBuf;
+
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+
+use super::patience::patiently;
+
+/// Whether the process exists and is not a zombie.
+pub fn alive(pid: i32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// Whether the process has ended and nobody has reaped it.
+pub fn is_zombie(pid: i32) -> bool {
+    state(pid) == Some('Z')
+}
+
+/// The letter for what a process is doing; none if there is no such process.
+pub fn state(pid: i32) -> Option<char> {
+    stat(pid, 3)?.chars().next()
+}
+
+/// Field `number` of /proc/PID/stat, counted from 1 as in proc(5); 3 and above.
+pub fn stat(pid: i32, number: usize) -> Option<String> {
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = &line[line.rfind(')')? + 2..];
+    after_name.split_whitespace().nth(number - 3).map(String::from)
+}
+
+/// The process that would be told of this one's end.
+pub fn parent(pid: i32) -> i32 {
+    number(pid, 4)
+}
+
+/// Its process group.
+pub fn group(pid: i32) -> i32 {
+    number(pid, 5)
+}
+
+/// Its session.
+pub fn session(pid: i32) -> i32 {
+    number(pid, 6)
+}
+
+/// Its nice value.
+pub fn nice(pid: i32) -> i32 {
+    number(pid, 19)
+}
+
+fn number(pid: i32, field: usize) -> i32 {
+    let text = stat(pid, field).unwrap_or_else(|| panic!("process {pid} is gone"));
+    text.parse().expect("a number in /proc/PID/stat")
+}
+
+/// A line of /proc/PID/status, without its name.
+pub fn status(pid: i32, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in /proc/{pid}/status")).trim().to_string()
+}
+
+/// The strings of the environment that its program was started with.
+pub fn environment(pid: i32) -> Vec<String> {
+    strings(pid, "environ")
+}
+
+/// The words of its command line.
+pub fn words(pid: i32) -> Vec<String> {
+    strings(pid, "cmdline")
+}
+
+fn strings(pid: i32, file: &str) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.split_terminator('\0').map(String::from).collect()
+}
+
+/// The program that it runs.
+pub fn program(pid: i32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// The directory that it is in.
+pub fn directory(pid: i32) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/cwd")).expect("a process")
+}
+
+/// Its open descriptors in ascending order, with what they are.
+pub fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("a process");
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            Some((number, fs::read_link(entry.path()).ok()?))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Soft and hard limit from /proc/PID/limits.
+pub fn limits(pid: i32, name: &str) -> (String, String) {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let mut columns = line.unwrap_or_else(|| panic!("no limit {name}")).split_whitespace();
+    let mut column = || columns.next().expect("two columns").to_string();
+    (column(), column())
+}
+
+/// Every process whose parent is `pid`, zombies too.
+pub fn children_of(pid: i32) -> Vec<i32> {
+    all().into_iter().filter(|&child| stat(child, 4) == Some(pid.to_string())).collect()
+}
+
+/// The living processes whose environment has the string `mark`.
+pub fn marked(mark: &str) -> Vec<i32> {
+    let has_mark = |&pid: &i32| environment(pid).iter().any(|string| string == mark);
+    all().into_iter().filter(has_mark).filter(|&pid| alive(pid)).collect()
+}
+
+/// Every process there is.
+fn all() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Waits until the process is gone.
+#[track_caller]
+pub fn gone(pid: i32) {
+    super::eventually(&format!("the end of process {pid}"), || !alive(pid));
+}
+
+/// Waits until the process runs another program than `old`, and tells which.
+#[track_caller]
+pub fn exec_after(old: &std::path::Path, pid: i32) -> PathBuf {
+    patiently(super::SHORT, &format!("process {pid} becoming its program"), || {
+        program(pid).filter(|now| now != old)
+    })
+}
+
+/// Sends a signal to a process that a test knows to be its own.
+pub fn send(pid: i32, signal: Signal) {
+    assert!(pid > 1, "no signal to process {pid}");
+    kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
+}

@@ -1,0 +1,32 @@
+//! What cannot be tested everywhere.
+
+/// Tests that user-mode QEMU cannot pass, each with its reason. Nothing else
+/// is left out under emulation.
+const NOT_UNDER_EMULATION: &[(&str, &str)] = &[];
+
+/// Whether pmtr runs in an emulator (`PMTR_EMULATED=1`).
+pub fn emulated() -> bool {
+    std::env::var_os("PMTR_EMULATED").is_some_and(|value| value == "1")
+}
+
+/// Whether the test called `name` is to be left out, which it then says.
+pub fn skipped(name: &str) -> bool {
+    let entry = NOT_UNDER_EMULATION.iter().find(|(test, _)| *test == name);
+    match entry {
+        Some((_, reason)) if emulated() => {
+            eprintln!("skipped: {name}: {reason}");
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether the test called `name` is to be left out because it needs root, or
+/// cannot be run under emulation.
+pub fn needs_root(name: &str) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: {name}: needs root");
+        return true;
+    }
+    skipped(name)
+}
