@@ -318,7 +318,7 @@ mod tests {
                     len = 0;
                 }
                 let control = core::str::from_utf8(unit)
-                    .map_or(false, |c| c != "\t" && c.contains(char::is_control));
+                    .is_ok_and(|c| c != "\t" && c.contains(char::is_control));
                 record.extend(if control { vec![b'?'; unit.len()] } else { unit.to_vec() });
                 len += unit.len();
             }
