@@ -29,7 +29,7 @@ impl<'t> Parser<'t> {
             Takes::Address(set) => self.value(at, name, set),
             _ => {
                 self.tell(name.place, ProblemKind::BelongsInJob { option: self.option });
-                self.skip();
+                self.skip_option(at);
             }
         }
     }
@@ -46,7 +46,8 @@ impl<'t> Parser<'t> {
                 }
                 Some(at) if matches!(OPTIONS[at].takes, Takes::Options) => break,
                 Some(at) => self.option(at, word),
-                None => self.unknown_inside(word),
+                None if self.unknown_inside(word) == Some("}") => return self.end_job(),
+                None => {}
             }
         }
         self.unclosed("job", place);
@@ -144,9 +145,6 @@ impl<'t> Parser<'t> {
         self.option = OPTIONS[at].name;
         self.opened = !name.is(OPTIONS[at].keyword());
         self.take(TokenKind::Option);
-        if self.opened {
-            self.tell(name.place, ProblemKind::GluedBrace { word: name.bytes });
-        }
     }
 
     /// Takes the second word of an option's name; whether it is there.
@@ -167,6 +165,7 @@ impl<'t> Parser<'t> {
     /// Takes the `{` behind an option's name; whether what follows is a block.
     fn open(&mut self, name: Word<'t>) -> bool {
         if self.opened {
+            self.tell(name.place, ProblemKind::GluedBrace { word: name.bytes });
             return true;
         }
         let next = self.peek();
@@ -209,9 +208,10 @@ impl<'t> Parser<'t> {
     /// After a whole option its line must end; a `}` may end a block of one line.
     fn end_of_option(&mut self, at: usize) {
         let Some(next) = self.peek().filter(|next| !next.first && !next.is("}")) else { return };
-        if let Some(at) = option::find(&next) {
-            let option = OPTIONS[at].name;
-            return self.tell(next.place, ProblemKind::NotOnItsOwnLine { option });
+        let global = OPTIONS[at].is_global();
+        let other = option::find(&next).map(|at| &OPTIONS[at]);
+        if let Some(other) = other.filter(|other| other.is_global() == global) {
+            return self.tell(next.place, ProblemKind::NotOnItsOwnLine { option: other.name });
         }
         let (option, word) = (OPTIONS[at].name, next.bytes);
         let kind = match OPTIONS[at].takes {
@@ -220,6 +220,13 @@ impl<'t> Parser<'t> {
         };
         self.tell(next.place, kind);
         self.skip();
+    }
+
+    fn skip_line(&mut self) {
+        self.take(TokenKind::Unexpected);
+        while self.peek().is_some_and(|word| !word.first) {
+            self.take(TokenKind::Unexpected);
+        }
     }
 
     /// Leaves out the rest of the line, and the block that begins there.
@@ -235,6 +242,17 @@ impl<'t> Parser<'t> {
                 return;
             }
             open |= word.is("{");
+        }
+    }
+
+    /// Leaves out what belongs to the option at this position of the table.
+    fn skip_option(&mut self, at: usize) {
+        self.skip();
+        let goes_on = |word: Word<'_>| {
+            !ends_values(&word) && option::meant_instead_of_argument(word.bytes).is_none()
+        };
+        while matches!(OPTIONS[at].takes, Takes::Words(_)) && self.peek().is_some_and(goes_on) {
+            self.skip_line();
         }
     }
 
@@ -254,14 +272,19 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn unknown_inside(&mut self, word: Word<'t>) {
+    /// What it is perhaps meant to be.
+    fn unknown_inside(&mut self, word: Word<'t>) -> Option<&'static str> {
         self.take(TokenKind::Unexpected);
         let hint = option::meant(word.bytes, false);
         self.tell(word.place, ProblemKind::UnknownOption { word: word.bytes, hint });
-        if let Some(at) = hint.and_then(option::position) {
-            self.draft.hinted |= 1 << at;
+        match hint.and_then(option::position) {
+            Some(at) => {
+                self.draft.hinted |= 1 << at;
+                self.skip_option(at);
+            }
+            None => self.skip(),
         }
-        self.skip();
+        hint
     }
 
     /// Warns of a line amid the arguments of `cmd` that was perhaps meant as an option.

@@ -150,7 +150,7 @@ impl OptionRule {
     }
 
     /// Whether it stands outside of jobs.
-    fn is_global(&self) -> bool {
+    pub(super) fn is_global(&self) -> bool {
         matches!(self.takes, Takes::Options | Takes::Address(_))
     }
 }
@@ -185,16 +185,22 @@ pub(super) fn position(name: &str) -> Option<usize> {
     OPTIONS.iter().position(|rule| rule.name == name)
 }
 
+/// What a word is meant to be that is more than a `}`.
+fn meant_to_close(word: &[u8]) -> Option<&'static str> {
+    word.starts_with(b"}").then_some("}")
+}
+
 /// What an unknown option is meant to be; `name=` and `name:` are close to `name`.
 pub(super) fn meant(word: &[u8], global: bool) -> Option<&'static str> {
     let stem = word.split(|byte| matches!(byte, b'=' | b':')).next().unwrap_or(word);
     let rules = || OPTIONS.iter().filter(move |rule| rule.is_global() == global);
-    let keywords = rules().map(|rule| (rule.keyword(), rule.name));
+    let names = rules().flat_map(|rule| [rule.keyword(), rule.name].map(|name| (name, rule.name)));
     let others = rules().flat_map(|rule| rule.also.iter().map(|also| (*also, rule.name)));
-    closest(stem, keywords.chain(others))
+    meant_to_close(word).or_else(|| closest(stem, names.chain(others)))
 }
 
 /// What a word that begins a line amid the arguments of `cmd` may be meant to be.
 pub(super) fn meant_instead_of_argument(word: &[u8]) -> Option<&'static str> {
-    closest(word, OPTIONS.iter().map(|rule| (rule.keyword(), rule.name)))
+    let names = OPTIONS.iter().map(|rule| (rule.keyword(), rule.name));
+    meant_to_close(word).or_else(|| closest(word, names))
 }
