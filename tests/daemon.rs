@@ -33,7 +33,7 @@ fn the_command_succeeds_when_the_daemon_is_ready_and_not_before() {
 }
 
 #[test]
-fn a_daemon_has_a_session_of_its_own_and_nothing_of_where_it_was_started() {
+fn a_daemon_has_a_session_of_its_own_and_no_terminal() {
     let house = House::new();
     fs::write(house.path("go"), "").unwrap();
     let stderr = fs::File::create(house.path("stderr")).unwrap();
@@ -42,7 +42,8 @@ fn a_daemon_has_a_session_of_its_own_and_nothing_of_where_it_was_started() {
 
     let daemon = house.daemon();
     let link = |name: &str| fs::read_link(format!("/proc/{}/{name}", daemon.0)).unwrap();
-    assert_eq!(link("cwd"), Path::new("/"));
+    // Relative paths of its jobs start there, as in the foreground.
+    assert_eq!(link("cwd"), std::env::current_dir().unwrap());
     for fd in ["fd/0", "fd/1", "fd/2"] {
         assert_eq!(link(fd), Path::new("/dev/null"), "{fd}");
     }

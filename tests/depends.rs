@@ -248,3 +248,15 @@ fn a_dependency_and_the_configuration_saved_together_both_count() {
     world.running("c");
     assert_eq!(world.starts("b"), 1);
 }
+
+/// As the paths of `in`, `out` and `err` do.
+#[test]
+fn relative_dependencies_of_a_job_without_dir_start_where_pmtr_was_started() {
+    let mut world = World::new();
+    world.file("dep", "one");
+    world.config(&dependent("a", "dep"));
+    world.start();
+    let old = world.pid_of("a");
+    world.file("dep", "two");
+    world.restarted("a", old);
+}

@@ -21,8 +21,7 @@ use nix::fcntl::{open, OFlag};
 use nix::sys::stat::{fstat, major, minor, umask, Mode, SFlag};
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{
-    chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, pipe2, read, setsid, write,
-    ForkResult, Pid,
+    dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, pipe2, read, setsid, write, ForkResult, Pid,
 };
 
 /// Opens /dev/null as each of the descriptors 0 to 2 that is closed, so that
@@ -84,7 +83,7 @@ impl Launch {
     }
 }
 
-/// Goes on in a new process: leader of a new session, in the root directory,
+/// Goes on in a new process: leader of a new session, in the same directory,
 /// with umask 022. The caller's process never returns from here: it waits for
 /// [`Launch::ready`] and exits with 0, or with 1 when the new process ended before.
 ///
@@ -102,7 +101,6 @@ pub fn detach() -> Result<Launch, Errno> {
         }
         ForkResult::Child => {
             setsid()?;
-            chdir("/")?;
             umask(Mode::S_IWGRP | Mode::S_IWOTH);
             Ok(Launch { waiting: Some(waiting) })
         }

@@ -17,21 +17,22 @@ use nix::sys::stat::{fstat, FileStat, Mode, SFlag};
 pub const CONTENT_BYTES: i64 = 16 << 20;
 
 /// The digest of the content of all files that `job` depends on, or the first
-/// one that cannot be read. Reads them; does not block, does not allocate.
-pub fn digest(job: JobView<'_>) -> Result<u64, Unreadable> {
+/// one that cannot be read. Relative ones: see [`with_path`]. Reads them; does not block, does not allocate.
+pub fn digest(job: JobView<'_>, cwd: &CStr) -> Result<u64, Unreadable> {
     let mut hasher = DefaultHasher::new();
     for (file, path) in job.depends().enumerate() {
-        let added = with_path(job, path, |path| add_file(&mut hasher, path));
+        let added = with_path(job, cwd, path, |path| add_file(&mut hasher, path));
         added.map_err(|errno| Unreadable { file: file as u16, errno: super::errno(errno) })?;
     }
     Ok(hasher.finish())
 }
 
 /// Calls `with` with a `depends` path made absolute: a relative one starts at
-/// the job's `dir` (compat.md, "Language"), without one at the root, where pmtr
-/// itself runs.
+/// the job's `dir`, without one at pmtr's own directory `cwd`, as the paths of
+/// `in`, `out` and `err` do.
 pub fn with_path<R>(
     job: JobView<'_>,
+    cwd: &CStr,
     path: &CStr,
     with: impl FnOnce(&CStr) -> Result<R, Errno>,
 ) -> Result<R, Errno> {
@@ -40,8 +41,9 @@ pub fn with_path<R>(
         return with(path);
     }
     let mut whole = Vec::<u8, PATH_BYTES>::new();
-    let dir = job.dir().map_or(&b"/"[..], CStr::to_bytes);
-    for part in [dir, b"/", bytes] {
+    let dir = job.dir().map_or(&b""[..], CStr::to_bytes);
+    let cwd = if dir.starts_with(b"/") { b"" } else { cwd.to_bytes() };
+    for part in [cwd, b"/", dir, b"/", bytes] {
         whole.extend_from_slice(part).map_err(|()| Errno::ENAMETOOLONG)?;
     }
     with(CStr::from_bytes_with_nul(&whole).map_err(|_| Errno::EINVAL)?)

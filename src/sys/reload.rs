@@ -69,7 +69,7 @@ impl Shell {
         self.watch.lay(self.config.path(), Role::Config);
         for job in self.supervisor.config().jobs() {
             for path in job.depends() {
-                let laid = digest::with_path(job, path, |path| {
+                let laid = digest::with_path(job, &self.cwd, path, |path| {
                     self.watch.lay(path, Role::Depends);
                     Ok(())
                 });
@@ -94,7 +94,7 @@ impl Shell {
 
     pub(super) fn tell_digest(&mut self, job: JobId) {
         if let Some(spec) = self.supervisor.spec(job) {
-            let digest = digest::digest(spec);
+            let digest = digest::digest(spec, &self.cwd);
             self.supervisor.handle(clock::now(), Event::Depends { job, digest });
         }
     }

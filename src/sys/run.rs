@@ -5,10 +5,10 @@ use super::poll::{Interest, Poller, Ready, Token};
 use super::signals::{Request, Signals};
 use super::spawn::{self, Report, Spawner};
 use super::state::State;
-use super::std::io;
 use super::std::os::fd::AsFd;
 use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
+use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
 use super::timer::Timer;
 use super::watch::Watch;
@@ -34,6 +34,8 @@ pub struct Shell {
     pub(super) watch: Watch,
     pub(super) state: State,
     pub(super) config: ConfigFile,
+    /// Where relative paths of jobs without a `dir` start.
+    pub(super) cwd: CString,
     /// Set when all jobs are gone: until when the log is waited for.
     leaving: Option<Instant>,
 }
@@ -58,6 +60,7 @@ impl Shell {
             watch: Watch::new(),
             state,
             config,
+            cwd: current_dir()?,
             leaving: None,
         };
         shell.register()?;
@@ -234,6 +237,7 @@ impl Shell {
                     self.supervisor.handle(now, Event::ExecFailed(failure));
                 }
                 Report::AnyCpu { pid } => self.warn_of_cpus(pid),
+                Report::Unrecorded { errno } => self.state.unrecorded(errno),
             }
         }
     }
@@ -244,6 +248,11 @@ impl Shell {
             ::log::warn!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
         }
     }
+}
+
+fn current_dir() -> io::Result<CString> {
+    let dir = env::current_dir()?.into_os_string().into_vec();
+    CString::new(dir).map_err(io::Error::other)
 }
 
 /// Makes pmtr the parent of what its jobs leave behind, so that it notices its

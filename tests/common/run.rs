@@ -166,7 +166,7 @@ impl World {
         // Those of a host's service manager would change what pmtr does.
         command.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET");
         command.env(MARK, self.dir.path()).envs(self.environment.iter().cloned());
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).current_dir(self.dir.path());
         if let Some(uid) = self.user {
             command.uid(uid).gid(uid);
         }

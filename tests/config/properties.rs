@@ -232,6 +232,16 @@ fn values(options: &[String], name: &str) -> Vec<String> {
     words
 }
 
+/// The options in which every word is the one between its white space.
+fn without_quotes(options: &[String]) -> Vec<String> {
+    let (quoted, mut plain): (Vec<_>, Vec<_>) =
+        options.iter().cloned().partition(|option| option.contains('"'));
+    if quoted.iter().any(|option| option.starts_with("cmd")) {
+        plain.push("cmd /bin/x y".to_owned());
+    }
+    plain
+}
+
 /// Writes jobs so that nothing but the language needs a line of its own.
 fn plain(jobs: &[Vec<String>]) -> String {
     let mut text = String::new();
@@ -309,11 +319,12 @@ proptest! {
 
     #[test]
     fn every_word_is_read_once_in_its_order(jobs in jobs()) {
-        let text = plain(&jobs).replace('"', "");
+        let jobs: Vec<Vec<String>> = jobs.iter().map(|options| without_quotes(options)).collect();
+        let text = plain(&jobs);
         let mut words: Vec<Vec<u8>> = Vec::new();
         let read = &mut |token: &config::Token<'_>| words.push(token.word.to_vec());
-        let result = with_tables(|into, _| config::parse_traced(text.as_bytes(), into, &mut |_| {}, read));
-        prop_assume!(result.is_ok());
+        with_tables(|into, _| config::parse_traced(text.as_bytes(), into, &mut |_| {}, read))
+            .expect("good");
         let expected: Vec<Vec<u8>> = text
             .lines()
             .flat_map(|line| line.split_ascii_whitespace().take_while(|word| !word.starts_with('#')))

@@ -234,11 +234,11 @@ impl Scenario {
     /// The last sentence of the log that contains this.
     #[track_caller]
     pub fn sentence(&self, part: &str) -> String {
-        let sentences = self.world.history.iter().filter_map(|entry| match &entry.what {
+        let mut sentences = self.world.history.iter().filter_map(|entry| match &entry.what {
             What::Said(sentence) if sentence.contains(part) => Some(sentence.clone()),
             _ => None,
         });
-        sentences.last().unwrap_or_else(|| self.world.fail(&format!("the log has no {part}")))
+        sentences.next_back().unwrap_or_else(|| self.world.fail(&format!("the log has no {part}")))
     }
 
     pub fn group_kills(&self) -> usize {

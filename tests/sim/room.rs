@@ -56,7 +56,9 @@ fn jobs_without_a_row_do_not_hold_a_shutdown_up() {
     let mut w = full();
     w.world.reload(&text(&names("new")));
     w.skip().at(6).shut_down(15).expect_nothing();
-    names("old").iter().for_each(|name| drop(w.dies(name, 15)));
+    for name in &names("old") {
+        w.dies(name, 15);
+    }
     w.expect_exit();
     w.at(1000).expect_nothing();
 }

@@ -25,7 +25,10 @@ fn altered(w: &mut Scenario) {
 
 fn nothing(_: &mut Scenario) {}
 
-fn all_ways() -> [(&'static str, fn(&mut Scenario)); 4] {
+/// What a job has besides its name, and what then makes it go.
+type Way = (&'static str, fn(&mut Scenario));
+
+fn all_ways() -> [Way; 4] {
     [("", deleted), ("", disabled), ("", altered), (": bounce every 5s", nothing)]
 }
 

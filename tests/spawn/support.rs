@@ -48,7 +48,7 @@ impl World {
         loop {
             match self.spawner.next_report()? {
                 Report::Failed(failure) => return Some(failure),
-                Report::AnyCpu { .. } => {}
+                Report::AnyCpu { .. } | Report::Unrecorded { .. } => {}
             }
         }
     }

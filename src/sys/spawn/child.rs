@@ -37,6 +37,7 @@ use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
 use super::env::{pointers, Environment, UserText, MAX_VARIABLES};
 use super::limit::{self, Limit};
+use super::report::{encode, Told};
 use super::user::User;
 use crate::config::{JobView, Resource, Ulimit};
 use crate::limits::MAX_ARGS;
@@ -85,7 +86,7 @@ pub(super) fn run(start: &Start<'_>) -> ! {
         Err(failed) => failed,
     };
     // A pipe that is full is waited for; one that nobody reads any more raises SIGPIPE.
-    let _ = write(start.reports, &super::encode(failed.stage as i32, failed.code));
+    let _ = write(start.reports, &encode(Told::Failed(failed)));
     exit()
 }
 
@@ -114,9 +115,13 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
 /// cannot be written keeps no job from starting.
 fn record(start: &Start<'_>) {
     let recorded = start.entry.map(|entry| entry.write_own(start.supervisor, start.before));
-    if recorded == Some(Err(Errno::ESRCH)) {
+    match recorded {
+        None | Some(Ok(())) => {}
         // The supervisor was killed just now, so nobody would know of this process.
-        exit();
+        Some(Err(Errno::ESRCH)) => exit(),
+        Some(Err(errno)) => {
+            let _ = write(start.reports, &encode(Told::Unrecorded(errno)));
+        }
     }
 }
 
@@ -171,7 +176,7 @@ pub(in crate::sys) fn nice(job: JobView<'_>) -> Result<(), Errno> {
 fn any_affinity(start: &Start<'_>) -> Result<(), Errno> {
     match affinity(start.job) {
         Err(Errno::EINVAL) => {
-            let told = write(start.reports, &super::encode(super::ANY_CPU, 0));
+            let told = write(start.reports, &encode(Told::AnyCpu));
             told.map(|_| ())
         }
         result => result,

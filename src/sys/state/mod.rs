@@ -167,6 +167,11 @@ impl State {
         self.left.dedup();
     }
 
+    /// A job's process could not [write its own record](Entry::write_own).
+    pub fn unrecorded(&mut self, errno: Errno) {
+        self.complain_once(Err(errno));
+    }
+
     fn complain_once(&mut self, written: Result<(), Errno>) {
         if let (Err(errno), false) = (written, self.is_failing) {
             log::warn!(
