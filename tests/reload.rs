@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -236,6 +237,27 @@ fn a_file_that_is_gone_changes_nothing_until_it_is_back() {
     world.fence();
     assert!(world.is_up() && alive(pid));
     assert!(!world.config_file().exists(), "only a start creates it");
+    world.config(&sleepers("a b"));
+    world.started("b");
+    assert_eq!(world.starts("a"), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_changes_nothing() {
+    if needs_root("a_file_that_cannot_be_read_changes_nothing") {
+        return;
+    }
+    let mut world = World::new();
+    world.config(&sleepers("a"));
+    world.start_as_user(65534);
+    let pid = world.running("a");
+    let mode = |mode| fs::set_permissions(world.config_file(), fs::Permissions::from_mode(mode));
+    mode(0).unwrap();
+    world.fence();
+    world.log().wait_for("Permission denied");
+    world.log().wait_for("NOTE: using PREVIOUS job config");
+    assert!(alive(pid));
+    mode(0o644).unwrap();
     world.config(&sleepers("a b"));
     world.started("b");
     assert_eq!(world.starts("a"), 1);
