@@ -36,10 +36,9 @@ fn the_command_succeeds_when_the_daemon_is_ready_and_not_before() {
 fn a_daemon_has_a_session_of_its_own_and_nothing_of_where_it_was_started() {
     let house = House::new();
     fs::write(house.path("go"), "").unwrap();
-    // Returns only when nobody has its stderr any more.
-    let output = house.output("detach-and-wait");
-    assert!(output.status.success(), "{output:?}");
-    assert!(output.stderr.is_empty(), "{output:?}");
+    let stderr = fs::File::create(house.path("stderr")).unwrap();
+    assert!(house.command("detach-and-wait").stderr(stderr).status().unwrap().success());
+    assert_eq!(fs::read_to_string(house.path("stderr")).unwrap(), "");
 
     let daemon = house.daemon();
     let link = |name: &str| fs::read_link(format!("/proc/{}/{name}", daemon.0)).unwrap();

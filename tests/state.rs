@@ -181,7 +181,17 @@ fn a_torn_record_is_nothing_and_the_others_count() {
 }
 
 #[test]
-fn a_torn_header_or_garbage_or_a_huge_file_does_no_harm() {
+fn a_torn_header_takes_no_record_with_it() {
+    let house = House::new();
+    let job = house.job("web", "exec sleep 1000");
+    let mut bytes = fs::read(house.file()).unwrap();
+    bytes[20..BLOCK_BYTES].fill(0xff);
+    fs::write(house.file(), bytes).unwrap();
+    assert_eq!(house.restart(), [job.told("web", Step::Term), job.gone("web")]);
+}
+
+#[test]
+fn an_empty_file_or_garbage_or_a_huge_one_does_no_harm() {
     for garbage in [vec![], vec![0xff; 63], vec![0; 64], vec![0x5a; 9 << 20]] {
         let house = House::new();
         let job = house.job("web", "exec sleep 1000");
@@ -221,8 +231,9 @@ fn a_child_that_is_not_yet_its_program_holds_nothing() {
     let first = house.role("hold-with-child");
     let child = house.written_pid("child");
     first.kill();
-    assert!(house.try_open().is_ok(), "the child {child} has its parent's lock");
+    let second = house.try_open();
     kill(child, Signal::SIGKILL).unwrap();
+    assert!(second.is_ok(), "the child has its parent's lock");
 }
 
 #[test]

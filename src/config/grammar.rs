@@ -29,7 +29,7 @@ impl<'t> Parser<'t> {
             Takes::Address(set) => self.value(at, name, set),
             _ => {
                 self.tell(name.place, ProblemKind::BelongsInJob { option: self.option });
-                self.skip();
+                self.skip_option(at);
             }
         }
     }
@@ -222,6 +222,13 @@ impl<'t> Parser<'t> {
         self.skip();
     }
 
+    fn skip_line(&mut self) {
+        self.take(TokenKind::Unexpected);
+        while self.peek().is_some_and(|word| !word.first) {
+            self.take(TokenKind::Unexpected);
+        }
+    }
+
     /// Leaves out the rest of the line, and the block that begins there.
     fn skip(&mut self) {
         let mut open = false;
@@ -235,6 +242,17 @@ impl<'t> Parser<'t> {
                 return;
             }
             open |= word.is("{");
+        }
+    }
+
+    /// Leaves out what belongs to the option at this position of the table.
+    fn skip_option(&mut self, at: usize) {
+        self.skip();
+        let goes_on = |word: Word<'_>| {
+            !ends_values(&word) && option::meant_instead_of_argument(word.bytes).is_none()
+        };
+        while matches!(OPTIONS[at].takes, Takes::Words(_)) && self.peek().is_some_and(goes_on) {
+            self.skip_line();
         }
     }
 
@@ -259,10 +277,13 @@ impl<'t> Parser<'t> {
         self.take(TokenKind::Unexpected);
         let hint = option::meant(word.bytes, false);
         self.tell(word.place, ProblemKind::UnknownOption { word: word.bytes, hint });
-        if let Some(at) = hint.and_then(option::position) {
-            self.draft.hinted |= 1 << at;
+        match hint.and_then(option::position) {
+            Some(at) => {
+                self.draft.hinted |= 1 << at;
+                self.skip_option(at);
+            }
+            None => self.skip(),
         }
-        self.skip();
         hint
     }
 

@@ -134,19 +134,27 @@ pub(super) enum Then {
     Remove,
 }
 
-impl Job {
+impl State {
     /// The first process of the job, while there is one.
-    pub(super) fn pid(&self) -> Option<i32> {
-        match self.state {
+    pub(super) fn pid(self) -> Option<i32> {
+        match self {
             State::Running { pid, .. } | State::Failing { pid, .. } => Some(pid),
             State::Stopping { pid, .. } => Some(pid),
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
             State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => None,
         }
     }
-}
 
-impl State {
+    /// The number of its first process, and then of what is left of its group.
+    pub(super) fn number(self) -> Option<i32> {
+        match self {
+            State::Clearing { pgid, .. } => Some(pgid),
+            State::Running { .. } | State::Failing { .. } | State::Stopping { .. } => self.pid(),
+            State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
+            State::Blocked { .. } | State::Starting { .. } => None,
+        }
+    }
+
     /// When something is to be done about a job in this state.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match *self {
@@ -171,8 +179,8 @@ impl State {
 
     /// Whether a `wait` job in this state has yet to finish before the jobs
     /// behind it may start.
-    pub(super) fn holds(&self) -> bool {
-        match *self {
+    pub(super) fn holds(self) -> bool {
+        match self {
             State::Queued => true,
             State::Starting { turn } | State::Running { turn, .. } => turn == Turn::InOrder,
             State::Failing { turn, .. } => turn == Turn::InOrder,

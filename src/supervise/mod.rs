@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod control;
 mod deadlines;
 mod event;
 mod job;

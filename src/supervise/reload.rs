@@ -69,21 +69,10 @@ impl Supervisor {
     /// The job has the same definition: it is to be as that says, whatever a
     /// control datagram made of it.
     fn undo_control(&mut self, slot: u16, is_disabled: bool) {
-        match self.table.state(slot) {
-            State::Idle(Idle::Disabled) => self.table.enter(slot, first_state(is_disabled)),
-            State::Stopping { then: Then::Disable, .. }
-            | State::Clearing { then: Then::Disable, .. } => {
-                if !is_disabled {
-                    self.stop(slot, Then::Queue);
-                }
-            }
-            state if is_disabled && state.is_alive() => self.stop(slot, Then::Disable),
-            State::BackingOff { .. } | State::Queued | State::Blocked { .. } if is_disabled => {
-                self.table.enter(slot, State::Idle(Idle::Disabled));
-            }
-            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked { .. } => {}
-            State::BackingOff { .. } | State::Starting { .. } | State::Running { .. } => {}
-            State::Failing { .. } | State::Stopping { .. } | State::Clearing { .. } => {}
+        if is_disabled {
+            self.disable(slot);
+        } else {
+            self.enable(slot);
         }
     }
 

@@ -68,10 +68,11 @@ impl Supervisor {
         &self.configs[self.live]
     }
 
-    /// The job at a position of the live configuration; none while it waits for a row.
+    /// The job at a position of the live configuration; none while it waits for
+    /// a row, and once it was stopped for good.
     pub fn job_at(&self, position: usize) -> Option<JobId> {
         let row = self.row_of.get(position)?.checked_sub(1)?;
-        Some(self.table.id(row))
+        Some(self.table.id(row)).filter(|&job| self.table.slot(job).is_some())
     }
 
     /// What the live configuration says of a job; none if it was taken out.
@@ -112,7 +113,7 @@ impl Supervisor {
             Event::Exited { pid, status } => self.on_exited(now, pid, status),
             Event::GroupGone { job } => self.on_group_gone(now, job),
             Event::Depends { job, digest } => self.on_depends(now, job, digest),
-            Event::Enable { job } => self.on_enable(now, job),
+            Event::Enable { job } => self.on_enable(job),
             Event::Disable { job } => self.on_disable(job),
             Event::Shutdown { signal } => self.on_shutdown(now, signal),
         }
@@ -242,17 +243,18 @@ impl Supervisor {
     fn advance_turn(&mut self) -> Option<u16> {
         while !self.leaving && usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
-            match slot.map(|slot| self.table.state(slot)) {
-                Some(State::Queued) => return slot,
-                Some(state) if self.is_waited_for(state) => return None,
-                Some(_) | None => self.turn += 1,
+            let state = slot.map(|slot| self.table.state(slot));
+            if state == Some(State::Queued) {
+                return slot;
             }
+            // One without a row has yet to be started, too.
+            let is_ahead = state.map_or(true, State::holds);
+            if is_ahead && self.config().job(usize::from(self.turn)).waits() {
+                return None;
+            }
+            self.turn += 1;
         }
         None
-    }
-
-    fn is_waited_for(&self, state: State) -> bool {
-        state.holds() && self.config().job(usize::from(self.turn)).waits()
     }
 
     fn start(&mut self, slot: u16, turn: Turn) -> Option<Action> {
@@ -274,13 +276,16 @@ impl Supervisor {
     fn on_spawned(&mut self, now: Instant, job: JobId, pid: i32) {
         self.pause = None;
         self.starved = false;
+        // Numbers in use are not handed out: the group that had this one is gone.
+        if let Some(old) = self.table.slot_of_group(pid) {
+            self.on_group_gone(now, self.table.id(old));
+        }
         let Some(slot) = self.table.slot(job) else { return };
         let State::Starting { turn } = self.table.state(slot) else { return };
         let (name, spec) = (self.table.job(slot).name, self.spec_of(slot));
         let bounce_at = spec.and_then(|spec| spec.bounce_every()).map(|every| now + every);
-        let is_waited_for = turn == Turn::InOrder && spec.is_some_and(|spec| spec.waits());
         Notice::Started { name, pid }.log();
-        if is_waited_for {
+        if self.holds_others(slot, turn) {
             Notice::Pausing { name }.log();
         }
         self.table.enter(slot, State::Running { pid, since: now, turn, bounce_at });
@@ -336,16 +341,21 @@ impl Supervisor {
         let Some(slot) = self.table.slot_of_pid(pid) else { return };
         match self.table.state(slot) {
             State::Running { since, turn, .. } => {
-                self.tell_exit(now, slot, (pid, since, turn), status);
+                self.tell_exit(now, slot, pid, since, status);
+                self.tell_finished(slot, turn);
                 let next = self.after_own_exit(now, slot, since, status);
                 self.table.enter(slot, next);
             }
             State::Failing { since, turn, .. } => {
-                self.tell_exit(now, slot, (pid, since, turn), status);
+                self.tell_exit(now, slot, pid, since, status);
+                self.tell_finished(slot, turn);
                 self.table.enter(slot, State::BackingOff { until: now + job::RESTART_DELAY });
             }
             State::Stopping { since, turn, then, .. } => {
-                self.tell_exit(now, slot, (pid, since, turn), status);
+                self.tell_exit(now, slot, pid, since, status);
+                if then != Then::Queue {
+                    self.tell_finished(slot, turn);
+                }
                 let then = if self.is_final(slot, status) { then.finally() } else { then };
                 self.table.enter(slot, State::clearing(pid, then));
             }
@@ -355,12 +365,20 @@ impl Supervisor {
         }
     }
 
-    fn tell_exit(&self, now: Instant, slot: u16, run: (i32, Instant, Turn), status: ExitStatus) {
-        let (name, (pid, since, turn)) = (self.table.job(slot).name, run);
-        Notice::Exited { name, pid, lived: now.since(since), status }.log();
-        if turn == Turn::InOrder && self.spec_of(slot).is_some_and(|spec| spec.waits()) {
-            Notice::Finished { name }.log();
+    fn tell_exit(&self, now: Instant, slot: u16, pid: i32, since: Instant, status: ExitStatus) {
+        let (name, lived) = (self.table.job(slot).name, now.since(since));
+        Notice::Exited { name, pid, lived, status }.log();
+    }
+
+    fn tell_finished(&self, slot: u16, turn: Turn) {
+        if self.holds_others(slot, turn) {
+            Notice::Finished { name: self.table.job(slot).name }.log();
         }
+    }
+
+    /// Whether a run that was begun so holds back the jobs behind this one.
+    fn holds_others(&self, slot: u16, turn: Turn) -> bool {
+        turn == Turn::InOrder && self.spec_of(slot).is_some_and(|spec| spec.waits())
     }
 
     /// What follows when a job exits that was not told to (manual, "Job exits").
@@ -413,11 +431,14 @@ impl Supervisor {
 
     fn on_depends(&mut self, now: Instant, job: JobId, digest: Result<u64, Unreadable>) {
         let Some(slot) = self.table.slot(job) else { return };
+        if self.table.state(slot) == State::Idle(Idle::Disabled) {
+            return; // They are looked at when it is enabled.
+        }
         let known = self.table.job(slot).depends;
         let (learnt, changed) = known.after(digest.ok());
         self.table.job_mut(slot).depends = learnt;
         if let Err(missing) = digest {
-            if learnt != known && self.table.state(slot) != State::Idle(Idle::Disabled) {
+            if learnt != known {
                 self.tell_missing(slot, missing);
             }
         } else if changed {
@@ -439,9 +460,14 @@ impl Supervisor {
     /// The content of a file that the job depends on has changed.
     fn restart(&mut self, now: Instant, slot: u16) {
         match self.table.state(slot) {
-            State::Running { .. } | State::Failing { .. } => self.stop(slot, Then::Restart),
-            State::Stopping { then: Then::Bounce | Then::Finish, .. }
-            | State::Clearing { then: Then::Bounce | Then::Finish, .. } => {
+            State::Running { turn, .. }
+            | State::Failing { turn, .. }
+            | State::Stopping { turn, then: Then::Bounce | Then::Finish, .. } => {
+                // What the jobs behind it wait for has not been done.
+                let again = self.holds_others(slot, turn);
+                self.stop(slot, if again { Then::Queue } else { Then::Restart });
+            }
+            State::Clearing { then: Then::Bounce | Then::Finish, .. } => {
                 self.stop(slot, Then::Restart);
             }
             State::Blocked { turn } => self.start_later(slot, turn, now),
@@ -451,47 +477,6 @@ impl Supervisor {
             // On its way already, or not to run.
             State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => {}
             State::Vacant | State::Idle(Idle::Disabled) | State::Queued => {}
-        }
-    }
-
-    fn on_enable(&mut self, now: Instant, job: JobId) {
-        let Some(slot) = self.table.slot(job) else { return };
-        let name = self.table.job(slot).name;
-        match self.table.state(slot) {
-            State::Idle(Idle::Disabled) => {
-                Notice::Enabling { name }.log();
-                self.table.enter(slot, State::BackingOff { until: now });
-            }
-            State::Stopping { then: Then::Disable, .. }
-            | State::Clearing { then: Then::Disable, .. } => {
-                Notice::Enabling { name }.log();
-                self.stop(slot, Then::Restart);
-            }
-            State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => {}
-            State::Vacant | State::Idle(Idle::Done) | State::Queued | State::Blocked { .. } => {}
-            State::BackingOff { .. } | State::Running { .. } | State::Failing { .. } => {}
-        }
-    }
-
-    fn on_disable(&mut self, job: JobId) {
-        let Some(slot) = self.table.slot(job) else { return };
-        let name = self.table.job(slot).name;
-        match self.table.state(slot) {
-            State::Queued | State::BackingOff { .. } | State::Blocked { .. } => {
-                Notice::Disabling { name }.log();
-                self.table.enter(slot, State::Idle(Idle::Disabled));
-            }
-            State::Running { .. } | State::Failing { .. } => {
-                Notice::Disabling { name }.log();
-                self.stop(slot, Then::Disable);
-            }
-            State::Stopping { then, .. } | State::Clearing { then, .. } => {
-                if then != Then::Disable && then != Then::Remove {
-                    Notice::Disabling { name }.log();
-                    self.stop(slot, Then::Disable);
-                }
-            }
-            State::Vacant | State::Idle(_) | State::Starting { .. } => {}
         }
     }
 

@@ -9,8 +9,8 @@ use crate::supervise::job::{Depends, Job, State};
 use crate::supervise::JobId;
 use crate::time::Instant;
 
-/// Rows for the processes: a power of two, at most half full.
-const PID_ROWS: usize = (2 * MAX_JOBS).next_power_of_two();
+/// Rows for the numbers of processes and groups: a power of two, at most half full.
+const NUMBER_ROWS: usize = (2 * MAX_JOBS).next_power_of_two();
 
 /// All jobs: those of the live configuration, and those taken out of it that
 /// are still being stopped.
@@ -18,7 +18,8 @@ pub(super) struct Table {
     rows: Vec<Job, MAX_JOBS>,
     /// Vacant rows below `rows.len()`.
     vacant: Vec<u16, MAX_JOBS>,
-    by_pid: FnvIndexMap<i32, u16, PID_ROWS>,
+    /// By the number of the first process, or of the group that outlives it.
+    by_number: FnvIndexMap<i32, u16, NUMBER_ROWS>,
     deadlines: Deadlines,
     /// How many jobs have, or may have, processes.
     alive: u16,
@@ -29,7 +30,7 @@ impl Table {
         Table {
             rows: Vec::new(),
             vacant: Vec::new(),
-            by_pid: FnvIndexMap::new(),
+            by_number: FnvIndexMap::new(),
             deadlines: Deadlines::new(),
             alive: 0,
         }
@@ -73,27 +74,27 @@ impl Table {
     /// The one way from state to state: keeps the deadlines and the processes right.
     pub(super) fn enter(&mut self, slot: u16, state: State) {
         let job = &mut self.rows[usize::from(slot)];
-        let (old_pid, was_alive) = (job.pid(), job.state.is_alive());
+        let (old_number, was_alive) = (job.state.number(), job.state.is_alive());
         job.state = state;
-        let (new_pid, is_alive) = (job.pid(), state.is_alive());
+        let (new_number, is_alive) = (state.number(), state.is_alive());
         self.deadlines.set(slot, state.deadline());
-        if old_pid != new_pid {
-            self.forget_pid(old_pid);
-            self.learn_pid(new_pid, slot);
+        if old_number != new_number {
+            self.forget_number(old_number);
+            self.learn_number(new_number, slot);
         }
         self.alive = self.alive + u16::from(is_alive) - u16::from(was_alive);
     }
 
-    fn forget_pid(&mut self, pid: Option<i32>) {
-        if let Some(pid) = pid {
-            self.by_pid.remove(&pid);
+    fn forget_number(&mut self, number: Option<i32>) {
+        if let Some(number) = number {
+            self.by_number.remove(&number);
         }
     }
 
-    fn learn_pid(&mut self, pid: Option<i32>, slot: u16) {
-        if let Some(pid) = pid {
-            // One process a row, and more places than rows.
-            let _ = self.by_pid.insert(pid, slot);
+    fn learn_number(&mut self, number: Option<i32>, slot: u16) {
+        if let Some(number) = number {
+            // One number a row, and more places than rows.
+            let _ = self.by_number.insert(number, slot);
         }
     }
 
@@ -124,8 +125,16 @@ impl Table {
         (job.generation == id.generation && job.state != State::Vacant).then_some(id.slot)
     }
 
+    /// The job whose first process this is.
     pub(super) fn slot_of_pid(&self, pid: i32) -> Option<u16> {
-        self.by_pid.get(&pid).copied()
+        let slot = *self.by_number.get(&pid)?;
+        self.state(slot).pid().is_some().then_some(slot)
+    }
+
+    /// The job whose group this is, when its first process is gone.
+    pub(super) fn slot_of_group(&self, pgid: i32) -> Option<u16> {
+        let slot = *self.by_number.get(&pgid)?;
+        self.state(slot).pid().is_none().then_some(slot)
     }
 
     pub(super) fn is_any_alive(&self) -> bool {

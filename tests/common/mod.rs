@@ -13,6 +13,7 @@
 mod log;
 mod patience;
 pub mod process;
+mod run;
 pub mod save;
 mod skip;
 mod world;
@@ -20,5 +21,6 @@ mod world;
 pub use log::{Log, Record};
 pub use patience::{eventually, patiently, stretched, LONG, SHORT};
 pub use process::{alive, children_of};
+pub use run::Finished;
 pub use skip::{emulated, needs_root, skipped};
-pub use world::{job, sleepers, Finished, World};
+pub use world::{job, sleepers, World};

@@ -3,5 +3,7 @@
 mod compat;
 mod errors;
 mod options;
+mod print;
+mod properties;
 mod structure;
 mod support;

@@ -173,15 +173,24 @@ fn after_many_errors_the_rest_is_left_alone() {
 
 #[test]
 fn many_warnings_are_not_all_told_but_accepted() {
-    let jobs: String = (0..50).map(|n| format!("job {{\n name j{n}\n cmd x\n}}\n")).collect();
-    let parsed = parse(jobs);
-    assert_eq!((parsed.problems.len(), parsed.config.len()), (20, 50));
+    let parsed = parse(job(&"  nice 1\n".repeat(50)));
+    assert_eq!((parsed.problems.len(), parsed.config.len()), (20, 1));
+}
+
+#[test]
+fn many_jobs_of_equal_order_stay_as_in_the_file() {
+    let job = |n: usize| format!("job {{\n name j{n:03}\n cmd /x\n order {}\n}}\n", n % 3);
+    let count = MAX_JOBS.min(200);
+    let config = accept(repeated(job)(count));
+    let expected = (0..3).flat_map(|order| (order..count).step_by(3)).map(|n| format!("j{n:03}"));
+    assert_eq!(names(&config), expected.collect::<Vec<_>>());
 }
 
 /// One more than `most` is refused with `sentence`, `most` are accepted.
 fn limit(most: usize, text: impl Fn(usize) -> String, sentence: &str) {
     accept(text(most));
     assert_eq!(refuse(text(most + 1)), [sentence]);
+    assert_eq!(refuse(text(most + 3)), [sentence], "told once");
 }
 
 fn repeated(piece: impl Fn(usize) -> String) -> impl Fn(usize) -> String {
@@ -251,6 +260,22 @@ fn a_text_block_that_masks_fill_is_an_error_too() {
     }
     let text = repeated(|n| format!("job {{\n name j{n}\n cmd /x\n cpu 1023\n}}\n"))(jobs);
     assert_eq!(refuse(text), [format!("too much text: TEXT_BYTES is {TEXT_BYTES}")]);
+}
+
+#[test]
+fn parsing_and_reporting_need_little_stack() {
+    let mut config = empty();
+    let text = MANUAL.to_owned() + "jib {\n nice x\n cpu 9-1\n}\n";
+    let small = std::thread::Builder::new().stack_size(64 << 10);
+    let parser = small.spawn(move || {
+        let mut reports = String::new();
+        let result = pmtr::config::parse(text.as_bytes(), &mut config, &mut |problem| {
+            reports += &problem.report(b"FILE").to_string();
+        });
+        (result.is_err(), reports.len())
+    });
+    let (refused, reported) = parser.expect("a thread").join().expect("no overflow");
+    assert!(refused && reported > 0);
 }
 
 /// A slow machine under load parses a file of full size in far less.

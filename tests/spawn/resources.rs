@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 
-use super::support::{apart, as_nobody, field, is_root, may_raise_limits, World, NOBODY};
+use super::support::{apart, as_nobody, as_nobody_with, field, is_root, may_raise_limits, World};
 use nix::libc;
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use pmtr::supervise::{ExitStatus, Stage};
@@ -60,7 +60,7 @@ fn infinity_is_no_limit() {
 #[test]
 fn of_a_limit_that_is_given_twice_the_last_counts_for_an_ordinary_user_too() {
     let test = "resources::of_a_limit_that_is_given_twice_the_last_counts_for_an_ordinary_user_too";
-    if is_root(test) && as_nobody(test) {
+    if as_nobody(test) {
         let limits =
             World::new().output("ulimit -u 200\n ulimit -u 3000\n cmd /bin/cat /proc/self/limits");
         assert_eq!(limit(&limits, "Max processes"), ["3000", "3000"]);
@@ -126,9 +126,6 @@ fn our_own_limit_on_files_is_raised_to_what_we_need() {
 
 #[test]
 fn or_as_far_as_an_ordinary_user_may() {
-    if !is_root("or_as_far_as_an_ordinary_user_may") {
-        return;
-    }
     if as_nobody("resources::or_as_far_as_an_ordinary_user_may") {
         setrlimit(Resource::RLIMIT_NOFILE, 64, 128).unwrap();
         assert_eq!(raise_file_limit(), Limit { soft: 64, hard: 128 });
@@ -165,13 +162,7 @@ fn nice_is_set_and_0_by_default() {
 #[test]
 fn an_ordinary_user_stays_as_nice_unless_nice_is_asked_for() {
     let test = "resources::an_ordinary_user_stays_as_nice_unless_nice_is_asked_for";
-    if !is_root(test) {
-        return;
-    }
-    if !apart(test, |command| {
-        command.uid(NOBODY).gid(NOBODY);
-        nicely(command, 5);
-    }) {
+    if !as_nobody_with(test, |command| nicely(command, 5)) {
         return;
     }
     let world = World::new();

@@ -205,6 +205,9 @@ pub fn field<'t>(text: &'t str, key: &str) -> &'t str {
     line.unwrap_or_else(|| panic!("no {key} in {text}")).split_once(':').unwrap().1.trim()
 }
 
+/// Set where a test is run once more.
+const APART: &str = "PMTR_TEST_APART";
+
 /// Runs a test once more, in a process of its own that `change` makes different;
 /// returns whether this is that process. `test` is the full name of the test.
 pub fn apart(test: &str, change: impl FnOnce(&mut Command)) -> bool {
@@ -213,7 +216,6 @@ pub fn apart(test: &str, change: impl FnOnce(&mut Command)) -> bool {
 
 /// The same, as the command that `wrapper` runs.
 pub fn apart_under(wrapper: &[&str], test: &str, change: impl FnOnce(&mut Command)) -> bool {
-    const APART: &str = "PMTR_TEST_APART";
     if env::var_os(APART).is_some() {
         return true;
     }
@@ -243,10 +245,21 @@ fn copy(from: &Path, to: &Path, mode: u32) {
 
 /// Runs a test once more as nobody; returns whether this process is that one.
 pub fn as_nobody(test: &str) -> bool {
+    as_nobody_with(test, |_| ())
+}
+
+/// The same, with a process that is different in another way, too.
+pub fn as_nobody_with(test: &str, change: impl FnOnce(&mut Command)) -> bool {
     use std::os::unix::process::CommandExt;
-    apart(test, |command| {
-        command.uid(NOBODY).gid(NOBODY);
-    })
+    if env::var_os(APART).is_some() {
+        assert_eq!(nix::unistd::getuid().as_raw(), NOBODY);
+        return true;
+    }
+    is_root(test)
+        && apart(test, |command| {
+            command.uid(NOBODY).gid(NOBODY);
+            change(command);
+        })
 }
 
 /// Whether the tests run as root; says what is left out if not.

@@ -64,7 +64,7 @@ fn interpreter_of(path: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     let len = file.read_at(&mut head, 0).unwrap_or(0);
     match &head[..len] {
         [b'#', b'!', line @ ..] => first_word(line).map(Some),
-        head @ [0x7f, b'E', b'L', b'F', ..] => Ok(Elf { file: &file, head }.interpreter()),
+        head if is_ours(head) => Ok(Elf { file: &file, head }.interpreter()),
         _ if other_formats() => Ok(None),
         _ => Err(Errno::ENOEXEC),
     }
@@ -93,15 +93,31 @@ fn other_formats() -> bool {
         .is_ok_and(|formats| formats.flatten().any(|format| !own(&format.file_name())))
 }
 
-/// A file that starts as an ELF file does.
+/// Whether it is the head of an ELF file for a processor of this family: most
+/// 64-bit kernels run 32-bit programs, and pmtr itself may be one of these.
+fn is_ours(head: &[u8]) -> bool {
+    const MACHINE: usize = 18;
+    const X86: [u64; 2] = [3, 62]; // EM_386, EM_X86_64
+    const ARM: [u64; 2] = [40, 183]; // EM_ARM, EM_AARCH64
+    let Some(machine) = half(head, MACHINE) else { return false };
+    let family = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
+        X86
+    } else if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+        ARM
+    } else {
+        [machine; 2] // of the other families nothing is known here
+    };
+    head.starts_with(b"\x7fELF") && family.contains(&machine)
+}
+
+/// A file that starts as an ELF file of ours does.
 struct Elf<'a> {
     file: &'a File,
     head: &'a [u8],
 }
 
 impl Elf<'_> {
-    /// The program that loads it and its libraries; none if it is static, or not
-    /// as this machine has it (another byte order), or cut off.
+    /// The program that loads it and its libraries; none if it is static or cut off.
     fn interpreter(&self) -> Option<Vec<u8>> {
         const CLASS_64: u8 = 2;
         let is_64 = *self.head.get(4)? == CLASS_64;

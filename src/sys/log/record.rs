@@ -129,3 +129,45 @@ fn make_stamp(tm: &libc::tm) -> Stamp {
     }
     stamp
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 3 January 2026, 04:05:06.
+    fn january() -> libc::tm {
+        let mut tm = local(0);
+        (tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec) = (0, 3, 4, 5, 6);
+        tm
+    }
+
+    #[test]
+    fn a_day_of_one_digit_is_padded_with_a_space() {
+        assert_eq!(&make_stamp(&january()), b"Jan  3 04:05:06");
+    }
+
+    #[test]
+    fn all_months_have_their_names() {
+        let names =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        for (month, name) in names.iter().enumerate() {
+            let tm = libc::tm { tm_mon: month as i32, tm_mday: 31, ..january() };
+            assert_eq!(&make_stamp(&tm)[..6], [name.as_bytes(), b" 31"].concat());
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_has_room() {
+        let name = [b'n'; NAME_BYTES];
+        let writer = Rfc3164 {
+            facility: Facility::LOG_LOCAL7,
+            stamp: b"Mmm dd hh:mm:ss",
+            name: &name,
+            pid: i32::MIN,
+        };
+        let mut record = Vec::new();
+        writer.format(&mut record, Severity::LOG_DEBUG, b"").unwrap();
+        assert_eq!(record.len(), PREFIX_BYTES);
+        assert!(record[echo_at(&record)..].starts_with(&name));
+    }
+}

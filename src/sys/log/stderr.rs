@@ -275,3 +275,78 @@ fn put(fd: BorrowedFd<'_>, kind: Kind, parts: &[IoSlice<'_>]) -> Result<usize, E
 fn is_passing(errno: Errno) -> bool {
     matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EMSGSIZE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::std::{fs::File, io::Read, vec::Vec};
+    use super::*;
+    use crate::ring::{Class, Mode};
+    use nix::unistd::pipe2;
+
+    fn push(ring: &mut Ring, line: &[u8]) -> bool {
+        let written = ring.reserve(Class::Job, line.len()).map(|slot| slot.copy_from_slice(line));
+        if written.is_ok() {
+            ring.commit(line.len(), 0);
+        }
+        written.is_ok()
+    }
+
+    /// Where /proc is not mounted, or the pipe belongs to another user.
+    #[test]
+    fn a_pipe_that_cannot_be_opened_anew_does_not_block_either() {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let mut stderr = Stderr::new();
+        (stderr.kind, stderr.fd) = (Kind::Polled, Held::new(writer));
+        let mut ring = Ring::new();
+        ring.set_mode(Reader::Syslog, Mode::Off);
+        let mut count = 0;
+        // More than the pipe and the ring have room for: the flush returns nevertheless.
+        for _ in 0..20 {
+            while push(&mut ring, b"a line of text\n") {
+                count += 1;
+            }
+            stderr.flush(&mut ring, 1, Instant::BOOT, None);
+        }
+        assert!(!ring.is_empty(Reader::Stderr));
+        let mut text = Vec::new();
+        let (mut reader, mut bytes) = (File::from(reader), [0; 65536]);
+        while !ring.is_empty(Reader::Stderr) {
+            let len = reader.read(&mut bytes).unwrap();
+            text.extend_from_slice(&bytes[..len]);
+            stderr.flush(&mut ring, 1, Instant::BOOT, None);
+        }
+        stderr.close();
+        reader.read_to_end(&mut text).unwrap();
+        assert!(text == b"a line of text\n".repeat(count));
+    }
+
+    #[test]
+    fn a_line_that_is_lost_half_written_is_ended() {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let mut stderr = Stderr::new();
+        (stderr.kind, stderr.fd) = (Kind::Plain, Held::new(writer));
+        let mut ring = Ring::new();
+        push(&mut ring, b"first\n");
+        push(&mut ring, b"second\n");
+        // As if a terminal had taken three bytes, and the ring had been filled since.
+        stderr.written = 3;
+        ring.lose(Reader::Stderr, 1);
+        stderr.flush(&mut ring, 7, Instant::BOOT, None);
+        stderr.close();
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "\npmtr[7]: 1 log messages lost\nsecond\n");
+    }
+
+    #[test]
+    fn a_partial_write_goes_on_where_it_stopped() {
+        let mut stderr = Stderr::new();
+        let mut ring = Ring::new();
+        push(&mut ring, b"first\n");
+        push(&mut ring, b"second\n");
+        stderr.pass(&mut ring, 8);
+        assert_eq!(&*gather(&ring, stderr.written)[0], b"cond\n");
+        stderr.pass(&mut ring, 5);
+        assert!(ring.is_empty(Reader::Stderr) && stderr.written == 0);
+    }
+}

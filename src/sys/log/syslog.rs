@@ -270,3 +270,36 @@ fn message(part: &mut libc::iovec) -> libc::mmsghdr {
 fn text(record: Record<'_>) -> &[u8] {
     record.bytes().strip_suffix(b"\n").unwrap_or(record.bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::std::{os::unix::net::UnixDatagram, vec::Vec};
+    use super::*;
+    use crate::ring::Class;
+
+    /// An old kernel, or a sandbox.
+    #[test]
+    fn without_sendmmsg_records_go_one_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let mut syslog = Syslog::new();
+        syslog.start(Some(&path), Instant::BOOT);
+        syslog.single = true;
+        let mut ring = Ring::new();
+        for number in 0..50u8 {
+            ring.reserve(Class::Own, 2).unwrap().copy_from_slice(&[number, b'\n']);
+            ring.commit(2, 0);
+        }
+        let (mut got, mut bytes) = (Vec::new(), [0; 10]);
+        while got.len() < 50 {
+            syslog.flush(&mut ring, b"", Instant::BOOT, None);
+            while let Ok(len) = receiver.recv(&mut bytes) {
+                assert_eq!(len, 1);
+                got.push(bytes[0]);
+            }
+        }
+        assert!(got.iter().copied().eq(0..50));
+    }
+}

@@ -180,22 +180,30 @@ fn any_affinity(start: &Start<'_>) -> Result<(), Errno> {
 
 /// `cpu`; `EINVAL` if no CPU of the set exists, or none that pmtr may use.
 pub(in crate::sys) fn affinity(job: JobView<'_>) -> Result<(), Errno> {
-    const WORD_BYTES: usize = size_of::<c_ulong>();
-    /// As many CPUs as a kernel can be configured for.
-    const CPUS: usize = 8192;
     if job.cpus().is_empty() {
         return Ok(());
     }
-    let mut mask: [c_ulong; CPUS / 8 / WORD_BYTES] = [0; CPUS / 8 / WORD_BYTES];
-    for (n, byte) in job.cpus().iter().enumerate() {
+    let mask = cpu_mask(job.cpus());
+    // SAFETY: the kernel reads the CPUS / 8 bytes that `mask` has.
+    let result = unsafe { libc::sched_setaffinity(0, CPUS / 8, mask.as_ptr().cast()) };
+    Errno::result(result).map(drop)
+}
+
+/// As many CPUs as a kernel can be configured for.
+const CPUS: usize = 8192;
+
+/// A mask as the kernel has it: in words, of whatever byte order.
+fn cpu_mask(cpus: &[u8]) -> [c_ulong; CPUS / 8 / WORD_BYTES] {
+    let mut mask = [0; CPUS / 8 / WORD_BYTES];
+    for (n, byte) in cpus.iter().enumerate() {
         if let Some(word) = mask.get_mut(n / WORD_BYTES) {
             *word |= c_ulong::from(*byte) << (n % WORD_BYTES * 8);
         }
     }
-    // SAFETY: the kernel reads the CPUs / 8 bytes that `mask` has.
-    let result = unsafe { libc::sched_setaffinity(0, CPUS / 8, mask.as_ptr().cast()) };
-    Errno::result(result).map(drop)
+    mask
 }
+
+const WORD_BYTES: usize = size_of::<c_ulong>();
 
 /// `ulimit`, but for open files, whose hard limit is at most raised.
 fn limits(job: JobView<'_>) -> Result<(), Errno> {
@@ -322,4 +330,38 @@ impl Drop for NoWayBack {
 fn exit() -> ! {
     // SAFETY: ends the process, and nothing else.
     unsafe { libc::_exit(super::FAILED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::std::{assert, assert_eq, io::stdin, os::fd::AsRawFd, prelude::v1::*};
+    use super::{cpu_mask, mark_each};
+    use nix::fcntl::{fcntl, FcntlArg::F_GETFD, FdFlag};
+    use nix::libc::{cpu_set_t, CPU_ISSET};
+    use nix::unistd::pipe;
+
+    #[test]
+    fn a_cpu_is_where_the_kernel_looks_for_it() {
+        // As libc's own CPU_SET(3) has it, for the 1024 that it knows.
+        for cpu in [0, 1, 7, 8, 31, 32, 63, 64, 1023] {
+            let mut cpus = [0; 128];
+            cpus[cpu / 8] = 1 << (cpu % 8);
+            let mask = cpu_mask(&cpus);
+            // SAFETY: `mask` is longer than a cpu_set_t, aligned as its words are, and plain numbers.
+            let set = unsafe { mask.as_ptr().cast::<cpu_set_t>().read() };
+            // SAFETY: takes a set, and a number below its size.
+            assert!(unsafe { CPU_ISSET(cpu, &set) }, "CPU {cpu}");
+        }
+    }
+
+    #[test]
+    fn an_old_kernel_is_asked_to_close_one_by_one() {
+        let (read, write) = pipe().unwrap();
+        assert!(read.as_raw_fd() > 2 && write.as_raw_fd() > 2);
+        mark_each();
+        for fd in [&read, &write] {
+            assert_eq!(fcntl(fd, F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
+        }
+        assert_eq!(fcntl(stdin(), F_GETFD), Ok(0));
+    }
 }

@@ -135,3 +135,50 @@ fn reason(code: i32) -> Errno {
         _ => Errno { code, text: nix::errno::Errno::from_raw(code).desc() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::std::prelude::v1::*;
+    use super::super::std::{assert_eq, panic};
+    use super::*;
+    use nix::sys::wait::{waitpid, WaitStatus};
+
+    #[test]
+    fn a_record_says_who_where_and_why() {
+        let record = encode(Failed { stage: Stage::Nice, code: 13 });
+        let failure = decode(&record).unwrap();
+        assert_eq!((failure.pid, failure.stage), (getpid().as_raw(), Stage::Nice));
+        assert_eq!((failure.errno.code, failure.errno.text), (13, "Permission denied"));
+    }
+
+    #[test]
+    fn every_stage_comes_back_as_itself() {
+        for stage in Stage::ALL {
+            assert_eq!(decode(&encode(Failed { stage, code: 1 })).unwrap().stage, stage);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_passed_over() {
+        let spawner = Spawner::new(Limit { soft: 1, hard: 1 }).unwrap();
+        let good = encode(Failed { stage: Stage::Exec, code: 2 });
+        nix::unistd::write(&spawner.reports, &[0xff; RECORD_BYTES]).unwrap();
+        nix::unistd::write(&spawner.reports, &good).unwrap();
+        assert_eq!(spawner.next_failure().unwrap().stage, Stage::Exec);
+        assert!(spawner.next_failure().is_none());
+    }
+
+    #[test]
+    fn a_child_that_panics_does_not_come_back() {
+        // SAFETY: the child ends in its next lines.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let _no_way_back = NoWayBack;
+                panic::resume_unwind(Box::new(()));
+            }
+            ForkResult::Parent { child } => {
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 127)));
+            }
+        }
+    }
+}

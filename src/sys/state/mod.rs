@@ -231,19 +231,12 @@ fn put(
     result
 }
 
-/// The records of this era in a file; what is of another one is deleted.
+/// The records of this era in a file. The header tells whether there may be more in a moment.
 fn records(file: &OwnedFd, era: &Era) -> Vec<Record> {
-    let bytes = read_all(file);
-    match Header::decode(&bytes).filter(|header| header.era == *era) {
-        Some(header) => {
-            wait_for(&header);
-            Record::all(&read_all(file), era).collect()
-        }
-        None => {
-            let _ = ftruncate(file, 0);
-            vec![]
-        }
+    if let Some(header) = Header::decode(&read_all(file)).filter(|header| header.era == *era) {
+        wait_for(&header);
     }
+    Record::all(&read_all(file), era).collect()
 }
 
 /// Waits until the pmtr that held the file before is gone. Its lock is already,

@@ -1,0 +1,17 @@
+//! The state machine on a simulated clock: a scenario for every sentence of the manual's
+//! "Operator notes" and "Job exits" and for every line of compat.md, "Running", that the
+//! machine decides; and random storms.
+
+mod expect;
+mod world;
+
+mod bounce;
+mod control;
+mod depends;
+mod exits;
+mod faults;
+mod order;
+mod reload;
+mod room;
+mod shutdown;
+mod stop;

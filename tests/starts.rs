@@ -1,0 +1,138 @@
+//! What every job is started with, and what is said of a start that fails: the
+//! compatibility list under "Running" and "Logging".
+
+mod common;
+
+use common::process::{self, limits, status};
+use common::{job, needs_root, sleepers, World, LONG};
+
+// What every job gets.
+
+#[test]
+fn jobs_have_the_descriptors_0_1_and_2_only() {
+    // pmtr's own parent left one open.
+    let mut world = World::new().wrapped_in(&["/bin/sh", "-c", "exec \"$@\" 7</dev/null", "sh"]);
+    world.config(&sleepers("a b c"));
+    world.start();
+    for name in ["a", "b", "c"] {
+        let numbers = process::descriptors(world.running(name)).into_iter().map(|(fd, _)| fd);
+        assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2], "{name}");
+    }
+}
+
+#[test]
+fn jobs_block_and_ignore_no_signal() {
+    let mut world = World::new().wrapped_in(&["nohup"]);
+    world.config(&sleepers("a"));
+    world.start();
+    let pid = world.running("a");
+    for mask in ["SigBlk", "SigIgn", "SigCgt"] {
+        assert_eq!(status(pid, mask), "0000000000000000", "{mask}");
+    }
+}
+
+#[test]
+fn jobs_have_umask_022() {
+    let mut world = World::new().wrapped_in(&["/bin/sh", "-c", "umask 077; exec \"$@\"", "sh"]);
+    world.config(&sleepers("a"));
+    world.start();
+    assert_eq!(status(world.running("a"), "Umask"), "0022");
+}
+
+#[test]
+fn each_job_is_a_session_and_a_process_group() {
+    let world = World::with(&sleepers("a b"));
+    for name in ["a", "b"] {
+        let pid = world.running(name);
+        assert_eq!((process::session(pid), process::group(pid)), (pid, pid), "{name}");
+    }
+}
+
+#[test]
+fn the_file_limit_that_pmtr_raises_for_itself_is_put_back_for_jobs() {
+    let mut world = World::new().wrapped_in(&["prlimit", "--nofile=64:4096"]);
+    world.config(&sleepers("a"));
+    world.start();
+    let pid = world.running("a");
+    assert_eq!(limits(pid, "Max open files"), ("64".into(), "4096".into()));
+    let (soft, hard) = limits(world.pid(), "Max open files");
+    assert!(soft.parse::<u32>().unwrap() > 64 && hard == "4096", "{soft}, {hard}");
+}
+
+// Starts that fail.
+
+/// Starts a job with these lines, and expects a message that names the job,
+/// `what` and `reason`.
+fn fails(lines: &str, what: &str, reason: &str) {
+    let world = World::with(&job("faulty", lines));
+    let record = world.log().wait_for("job faulty: ");
+    for part in [what, reason] {
+        assert!(record.text.contains(part), "{part:?} in {:?}", record.text);
+    }
+}
+
+#[test]
+fn a_missing_program_is_told() {
+    fails("cmd /no/such/program", "/no/such/program", "No such file or directory");
+}
+
+#[test]
+fn a_program_that_cannot_be_executed_is_told() {
+    fails("cmd /etc/passwd", "/etc/passwd", "Permission denied");
+}
+
+#[test]
+fn a_missing_directory_is_told() {
+    fails("cmd /bin/true\n  dir /no/such/dir", "/no/such/dir", "No such file or directory");
+}
+
+#[test]
+fn a_missing_in_file_is_told() {
+    fails("cmd /bin/cat\n  in /no/such/file", "/no/such/file", "No such file or directory");
+}
+
+#[test]
+fn an_out_file_that_cannot_be_opened_is_told() {
+    fails("cmd /bin/true\n  out /no/dir/o", "/no/dir/o", "No such file or directory");
+}
+
+#[test]
+fn an_err_file_that_cannot_be_opened_is_told() {
+    fails("cmd /bin/true\n  err /etc", "/etc", "Is a directory");
+}
+
+#[test]
+fn an_unknown_user_is_told() {
+    fails("cmd /bin/true\n  user no-such-user", "no-such-user", "user");
+}
+
+#[test]
+fn a_user_that_may_not_be_assumed_is_told() {
+    if needs_root("a_user_that_may_not_be_assumed_is_told") {
+        return;
+    }
+    let mut world = World::new();
+    world.config(&job("faulty", "cmd /bin/true\n  user daemon"));
+    world.start_as_user(65534);
+    let record = world.log().wait_for("job faulty: ");
+    assert!(record.text.contains("Operation not permitted"), "{record:?}");
+}
+
+#[test]
+fn a_start_that_failed_is_tried_again_after_10_s() {
+    let mut world = World::new();
+    world.config(&(job("late", "cmd $DIR/program") + &sleepers("other")));
+    world.start();
+    let failure = world.log().wait_for("job late: ");
+    world.script("program", "echo up; exec sleep 1000");
+    let up = world.log().within(LONG).wait_line("late", "up");
+    let delay = up.at - failure.at;
+    assert!((9..14).contains(&delay.as_secs()), "after {delay:?}");
+    assert_eq!(world.starts("other"), 1);
+}
+
+#[test]
+fn a_job_that_cannot_start_does_not_hold_others_back() {
+    let world = World::with(&(job("faulty", "cmd /no/such/program") + &sleepers("b")));
+    world.started("b");
+}
