@@ -320,6 +320,10 @@ impl Supervisor {
     /// Gives a job its turn, be it behind jobs that had theirs already.
     pub(super) fn queue(&mut self, slot: u16) {
         self.table.enter(slot, State::Queued);
+        self.turn_back(slot);
+    }
+
+    fn turn_back(&mut self, slot: u16) {
         if let Some(position) = self.table.job(slot).spec {
             self.turn = self.turn.min(position);
         }
@@ -427,6 +431,10 @@ impl Supervisor {
     pub(super) fn stop(&mut self, slot: u16, then: Then) {
         let stopped = self.table.state(slot).stopped(then);
         self.table.enter(slot, stopped);
+        // A wait job holds those behind it while it is being stopped to be started anew.
+        if then == Then::Queue {
+            self.turn_back(slot);
+        }
     }
 
     fn on_depends(&mut self, now: Instant, job: JobId, digest: Result<u64, Unreadable>) {
