@@ -226,7 +226,8 @@ impl Watch {
 
     /// Watches everything that can make `path` (absolute) another file.
     pub fn lay(&mut self, path: &CStr, role: Role) {
-        let mut walk = Walk::new(path.to_bytes());
+        let mut walk = Walk::new();
+        walk.along(path.to_bytes());
         loop {
             match walk.step() {
                 Step::Directory => self.lay_one(&mut walk, SELF, 0, role),
