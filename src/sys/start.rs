@@ -85,6 +85,9 @@ fn supervise(options: Options) -> ExitCode {
 }
 
 /// Everything that comes before the first job, and why it came to nothing.
+///
+/// Not inlined: what it needs of the stack is free again when the loop runs.
+#[inline(never)]
 fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     start_log(&options);
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;

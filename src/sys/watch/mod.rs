@@ -176,6 +176,9 @@ impl Watch {
     }
 
     /// Reads events. Call it when the descriptor is ready.
+    ///
+    /// Not inlined: the loop's own frame is to be small.
+    #[inline(never)]
     pub fn read(&mut self, now: Instant) {
         let mut buffer = [0; 4096];
         let Some(inotify) = &mut self.inotify else { return };
