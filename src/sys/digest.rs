@@ -40,6 +40,16 @@ pub fn with_path<R>(
     if bytes.starts_with(b"/") {
         return with(path);
     }
+    with_joined(job, bytes, with)
+}
+
+/// Not inlined: only a relative path needs the room.
+#[inline(never)]
+fn with_joined<R>(
+    job: JobView<'_>,
+    bytes: &[u8],
+    with: impl FnOnce(&CStr) -> Result<R, Errno>,
+) -> Result<R, Errno> {
     let mut whole = Vec::<u8, PATH_BYTES>::new();
     let dir = job.dir().map_or(&b""[..], CStr::to_bytes);
     let cwd = if dir.starts_with(b"/") { b"" } else { cwd.to_bytes() };

@@ -25,6 +25,8 @@ pub mod start;
 pub mod state;
 pub mod streams;
 pub mod timer;
+#[cfg(all(panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]
+mod unwind;
 pub mod watch;
 
 use crate::supervise::Errno;

@@ -31,7 +31,7 @@ pub struct Shell {
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    pub(super) watch: Watch,
+    pub(super) watch: MutexGuard<'static, Watch>,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -45,11 +45,13 @@ impl Shell {
     pub fn new(
         supervisor: MutexGuard<'static, Supervisor>,
         streams: MutexGuard<'static, Streams>,
+        mut watch: MutexGuard<'static, Watch>,
         state: State,
         config: ConfigFile,
     ) -> io::Result<Self> {
         let files = spawn::raise_file_limit();
         adopt_orphans();
+        watch.start();
         let shell = Shell {
             supervisor,
             streams,
@@ -57,7 +59,7 @@ impl Shell {
             signals: Signals::new()?,
             timer: Timer::new()?,
             spawner: Spawner::new(files)?,
-            watch: Watch::new(),
+            watch,
             state,
             config,
             cwd: current_dir()?,
