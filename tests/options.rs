@@ -73,8 +73,9 @@ fn a_quoted_string_can_be_a_shell_script() {
 #[test]
 fn the_path_is_not_searched_for_the_executable() {
     let world = World::new();
-    world.script("program", "echo found");
-    let path = format!("{}:/usr/bin:/bin", world.path(".").display());
+    fs::create_dir(world.path("bin")).unwrap();
+    world.script("bin/program", "echo found");
+    let path = format!("{}:/usr/bin:/bin", world.path("bin").display());
     world.config(&(job("a", "cmd program") + &sleepers("b")));
     let mut world = world.variable("PATH", &path);
     world.start_silently();
