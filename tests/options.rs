@@ -271,9 +271,7 @@ fn cpu_takes_numbers_ranges_and_a_mask() {
         ("mask", format!("{bit:#x}")),
         ("upper", format!("0x{bit:X}")),
     ];
-    let config = wanted
-        .each_ref()
-        .map(|(name, cpu)| job(name, &format!("cmd /bin/sleep 1000\n  cpu {cpu}")));
+    let config = wanted.map(|(name, cpu)| job(name, &format!("cmd /bin/sleep 1000\n  cpu {cpu}")));
     let world = World::with(&config.concat());
     let list = |job| affinity(&world, job);
     assert_eq!([list("number"), list("same")], [first.clone(), first.clone()]);
