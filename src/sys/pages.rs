@@ -30,8 +30,8 @@ fn page_bytes() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::std::boxed::Box;
+    use super::*;
 
     #[test]
     fn what_is_given_back_is_zeros_inside_and_untouched_around() {
