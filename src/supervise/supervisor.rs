@@ -247,9 +247,10 @@ impl Supervisor {
             if state == Some(State::Queued) {
                 return slot;
             }
+            let spec = self.config().job(usize::from(self.turn));
             // One without a row has yet to be started, too.
-            let is_ahead = state.map_or(true, State::holds);
-            if is_ahead && self.config().job(usize::from(self.turn)).waits() {
+            let holds = state.map_or(!spec.is_disabled(), State::holds);
+            if spec.waits() && holds {
                 return None;
             }
             self.turn += 1;
@@ -320,6 +321,10 @@ impl Supervisor {
     /// Gives a job its turn, be it behind jobs that had theirs already.
     pub(super) fn queue(&mut self, slot: u16) {
         self.table.enter(slot, State::Queued);
+        self.turn_back(slot);
+    }
+
+    fn turn_back(&mut self, slot: u16) {
         if let Some(position) = self.table.job(slot).spec {
             self.turn = self.turn.min(position);
         }
@@ -427,6 +432,10 @@ impl Supervisor {
     pub(super) fn stop(&mut self, slot: u16, then: Then) {
         let stopped = self.table.state(slot).stopped(then);
         self.table.enter(slot, stopped);
+        // A wait job holds those behind it while it is being stopped to be started anew.
+        if then == Then::Queue {
+            self.turn_back(slot);
+        }
     }
 
     fn on_depends(&mut self, now: Instant, job: JobId, digest: Result<u64, Unreadable>) {

@@ -1,5 +1,6 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
+use super::pages::give_back;
 use super::std::ffi::{CStr, CString};
 use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;
@@ -89,6 +90,13 @@ impl ConfigFile {
         let mut found = |problem: &Problem<'_>| found(problem, &self.path);
         let parsed = config::parse_traced(&text[..len], into, &mut found, read);
         parsed.map_err(Refused::Errors)
+    }
+
+    /// Gives back the memory in which the file was while it was parsed.
+    pub fn forget_text(&self) {
+        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: bytes, which the next file is read over.
+        unsafe { give_back(&mut *text) };
     }
 
     /// Whether the file is another one than the one last read, or has changed.
