@@ -1,8 +1,10 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
 use super::pages::give_back;
-use super::std::ffi::{CStr, CString};
+use super::std::ffi::{CStr, CString, OsStr};
 use super::std::os::fd::OwnedFd;
+use super::std::os::unix::ffi::OsStrExt;
+use super::std::path::Path;
 use super::std::prelude::v1::*;
 use super::std::sync::{Mutex, PoisonError};
 use crate::config::{self, Config, Problem, Token};
@@ -10,8 +12,9 @@ use crate::limits::TEXT_BYTES;
 use crate::name::write_lossy;
 use core::fmt;
 use nix::errno::Errno;
-use nix::fcntl::{open, OFlag};
+use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
 use nix::sys::stat::{fstat, lstat, Mode, SFlag};
+use nix::unistd::{faccessat, AccessFlags};
 
 /// The bytes of the file while it is being parsed, and one more to notice that
 /// it is too long.
@@ -67,6 +70,18 @@ impl ConfigFile {
             Err(_) if self.is_there() => Ok(()),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// Whether [`create_if_missing`](Self::create_if_missing) would work. Allocates.
+    pub fn can_be_created(&self) -> Result<(), Errno> {
+        let path = Path::new(OsStr::from_bytes(self.path.to_bytes()));
+        let directory = path.parent().unwrap_or(path);
+        // A name that ends in a slash is no file's, and a dangling link leads elsewhere.
+        if lstat(path).is_ok() || self.path.to_bytes().ends_with(b"/") {
+            return Err(Errno::ENOENT);
+        }
+        let needed = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(AT_FDCWD, directory, needed, AtFlags::AT_EACCESS)
     }
 
     /// A file on a read-only root is refused with another error than EEXIST.
