@@ -76,6 +76,7 @@ pub mod config;
 pub mod index;
 pub mod limits;
 pub mod lines;
+pub mod list;
 pub mod name;
 pub mod process;
 pub mod ring;

@@ -7,10 +7,9 @@
 use core::ffi::CStr;
 use core::time::Duration;
 
-use heapless::Vec;
-
 use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use crate::list::List;
 
 /// A stretch of a configuration's text block, its last NUL not counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +19,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// Nothing. All zeros.
+    pub(super) const NONE: Span = Span { at: 0, len: 0 };
+
     /// Whether there is nothing: an option that was not given.
     pub const fn is_empty(self) -> bool {
         self.len == 0
@@ -33,6 +35,11 @@ pub struct Ulimit {
     pub resource: Resource,
     /// The value in the units of prlimit(2); `u64::MAX` is infinity.
     pub value: u64,
+}
+
+impl Ulimit {
+    /// What stands where there is none. All zeros.
+    const NONE: Ulimit = Ulimit { resource: Resource::Core, value: 0 };
 }
 
 /// The resources that `ulimit` can limit (manual, "ulimit flags"; prlimit(2)).
@@ -103,6 +110,31 @@ impl Linked for JobSpec {
 }
 
 impl JobSpec {
+    /// Nothing. All zeros.
+    pub(super) const NONE: JobSpec = JobSpec {
+        name: Span::NONE,
+        cmd: Span::NONE,
+        dir: Span::NONE,
+        out: Span::NONE,
+        err: Span::NONE,
+        stdin: Span::NONE,
+        user: Span::NONE,
+        env: Span::NONE,
+        depends: Span::NONE,
+        cpus: Span::NONE,
+        first_ulimit: 0,
+        ulimits: 0,
+        nice: 0,
+        order: 0,
+        bounce_every: 0,
+        disable: false,
+        wait: false,
+        once: false,
+        line: 0,
+        by_name: Link::NONE,
+        row: 0,
+    };
+
     /// Every string and list of strings.
     pub(super) fn spans(&mut self) -> [&mut Span; 10] {
         [
@@ -142,14 +174,26 @@ pub struct Address {
     pub line: u32,
 }
 
+impl Address {
+    /// What stands where there is none. All zeros.
+    const NONE: Address = Address {
+        used_for: AddressUse::Report,
+        host: Span::NONE,
+        port: 0,
+        interface: Span::NONE,
+        line: 0,
+    };
+}
+
 /// A whole configuration. Two exist, the live one and the one that the next
 /// file is parsed into; both are part of the supervisor, never on the stack.
+#[repr(C)]
 pub struct Config {
     pub(super) by_name: Index,
-    pub(super) jobs: Vec<JobSpec, MAX_JOBS>,
-    pub(super) text: Vec<u8, TEXT_BYTES>,
-    pub(super) ulimits: Vec<Ulimit, MAX_ULIMITS>,
-    pub(super) addresses: Vec<Address, MAX_ADDRESSES>,
+    pub(super) jobs: List<JobSpec, MAX_JOBS>,
+    pub(super) text: List<u8, TEXT_BYTES>,
+    pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
+    pub(super) addresses: List<Address, MAX_ADDRESSES>,
 }
 
 impl Config {
@@ -157,21 +201,20 @@ impl Config {
     pub const fn new() -> Self {
         Config {
             by_name: Index::new(),
-            jobs: Vec::new(),
-            text: Vec::new(),
-            ulimits: Vec::new(),
-            addresses: Vec::new(),
+            jobs: List::new(JobSpec::NONE),
+            text: List::new(0),
+            ulimits: List::new(Ulimit::NONE),
+            addresses: List::new(Address::NONE),
         }
     }
 
-    /// Forgets everything. What is empty already is not written to, as that
-    /// would take up a page.
+    /// Forgets everything.
     pub fn clear(&mut self) {
-        self.by_name = Index::new();
-        clear(&mut self.jobs);
-        clear(&mut self.text);
-        clear(&mut self.ulimits);
-        clear(&mut self.addresses);
+        self.by_name.clear(&mut self.jobs);
+        self.jobs.clear();
+        self.text.clear();
+        self.ulimits.clear();
+        self.addresses.clear();
     }
 
     /// How many jobs there are.
@@ -235,12 +278,6 @@ impl Config {
     fn cstr(&self, span: Span) -> &CStr {
         let with_nul = &self.text[span.at as usize..][..span.len as usize + 1];
         CStr::from_bytes_until_nul(with_nul).expect("strings in the text block end with a NUL")
-    }
-}
-
-fn clear<T, const N: usize>(table: &mut Vec<T, N>) {
-    if !table.is_empty() {
-        table.clear();
     }
 }
 
