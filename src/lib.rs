@@ -73,6 +73,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod index;
 pub mod limits;
 pub mod lines;
 pub mod name;
