@@ -238,7 +238,7 @@ impl Supervisor {
 
     /// The next job that is queued, unless one before it has to be waited for.
     fn advance_turn(&mut self) -> Option<u16> {
-        while !self.leaving && usize::from(self.turn) < self.config().len() {
+        while usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
             let state = slot.map(|slot| self.table.state(slot));
             if state == Some(State::Queued) {
