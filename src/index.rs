@@ -97,10 +97,8 @@ impl Index {
 
     /// Takes all rows out.
     pub fn clear<R: Linked>(&mut self, rows: &mut [R]) {
-        if self.chains > 0 {
-            rows.iter_mut().for_each(|row| *row.link_mut() = Link::NONE);
-            self.chains = 0;
-        }
+        rows.iter_mut().for_each(|row| *row.link_mut() = Link::NONE);
+        self.chains = 0;
     }
 
     fn chain(&self, key: u32) -> usize {

@@ -38,11 +38,9 @@ impl<T: Copy, const N: usize> List<T, N> {
         Ok(())
     }
 
-    /// Empties the list. One that is empty is not written to: that would take up a page.
+    /// Empties the list.
     pub fn clear(&mut self) {
-        if self.len > 0 {
-            self.len = 0;
-        }
+        self.len = 0;
     }
 
     /// Keeps the rows for which `is_kept`, in their order.

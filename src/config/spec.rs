@@ -208,13 +208,22 @@ impl Config {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything. What nobody wrote to is not written to now: that
+    /// would take up pages.
     pub fn clear(&mut self) {
+        if self.is_untouched() {
+            return;
+        }
         self.by_name.clear(&mut self.jobs);
         self.jobs.clear();
         self.text.clear();
         self.ulimits.clear();
         self.addresses.clear();
+    }
+
+    fn is_untouched(&self) -> bool {
+        let is_untouched = self.text.is_empty() && self.jobs.is_empty();
+        is_untouched && self.ulimits.is_empty() && self.addresses.is_empty()
     }
 
     /// How many jobs there are.
