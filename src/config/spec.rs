@@ -91,6 +91,7 @@ pub struct JobSpec {
     pub(super) disable: bool,
     pub(super) wait: bool,
     pub(super) once: bool,
+    pub(super) drops_log: bool,
     /// Where its `job` stands in the file; no part of what the job is.
     pub(super) line: u32,
     /// Finds it by its name.
@@ -130,6 +131,7 @@ impl JobSpec {
         disable: false,
         wait: false,
         once: false,
+        drops_log: false,
         line: 0,
         by_name: Link::NONE,
         row: 0,
@@ -404,6 +406,12 @@ impl<'a> JobView<'a> {
         self.spec.once
     }
 
+    /// Whether output that the log does not take is dropped and counted (`log
+    /// drop`); otherwise the job waits.
+    pub fn drops_log(self) -> bool {
+        self.spec.drops_log
+    }
+
     /// The line of the file where the job begins.
     pub fn line(self) -> u32 {
         self.spec.line
@@ -413,9 +421,14 @@ impl<'a> JobView<'a> {
         (!span.is_empty()).then(|| self.config.cstr(span))
     }
 
-    fn numbers(self) -> (i8, i32, u32, bool, bool, bool) {
+    fn numbers(self) -> (i8, i32, u32) {
         let s = self.spec;
-        (s.nice, s.order, s.bounce_every, s.disable, s.wait, s.once)
+        (s.nice, s.order, s.bounce_every)
+    }
+
+    fn flags(self) -> [bool; 4] {
+        let s = self.spec;
+        [s.disable, s.wait, s.once, s.drops_log]
     }
 
     fn texts(self) -> [&'a [u8]; 10] {
@@ -428,6 +441,7 @@ impl<'a> JobView<'a> {
 impl PartialEq for JobView<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.numbers() == other.numbers()
+            && self.flags() == other.flags()
             && self.texts() == other.texts()
             && self.ulimits() == other.ulimits()
     }
