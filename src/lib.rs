@@ -73,10 +73,12 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod control;
 pub mod limits;
 pub mod lines;
 pub mod name;
 pub mod process;
+pub mod report;
 pub mod ring;
 pub mod state;
 pub mod supervise;
