@@ -14,4 +14,5 @@ mod order;
 mod reload;
 mod room;
 mod shutdown;
+mod status;
 mod stop;
