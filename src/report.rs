@@ -172,10 +172,8 @@ mod tests {
         let lines = [line("a"), line("b"), line("c")];
         let whole = ["report board\na e 0 0 /bin/x\nb e 0 0 /bin/x\nc e 0 0 /bin/x\n"];
         assert_eq!(datagrams(HERE, &lines, 58), whole);
-        let two = [
-            "report board\na e 0 0 /bin/x\nb e 0 0 /bin/x\n",
-            "report board\nc e 0 0 /bin/x\n",
-        ];
+        let two =
+            ["report board\na e 0 0 /bin/x\nb e 0 0 /bin/x\n", "report board\nc e 0 0 /bin/x\n"];
         assert_eq!(datagrams(HERE, &lines, 57), two);
         assert_eq!(datagrams(HERE, &lines, 43), two);
         assert_eq!(datagrams(HERE, &lines, 42).len(), 3);

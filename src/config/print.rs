@@ -82,6 +82,9 @@ fn address(config: &Config, address: &Address, out: &mut Out<'_>) -> fmt::Result
         out(Piece::Own(format_args!("@")))?;
         out(Piece::User(interface.to_bytes()))?;
     }
+    for sender in config.senders(address) {
+        out(Piece::Own(format_args!(" from {sender}")))?;
+    }
     out(Piece::Own(format_args!("\n")))
 }
 

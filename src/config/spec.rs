@@ -9,7 +9,8 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use super::address::Prefix;
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
 
 /// A stretch of a configuration's text block, its last NUL not counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,6 +124,8 @@ pub struct Address {
     /// The UDP port, 1 to 65535.
     pub port: u16,
     pub(super) interface: Span,
+    pub(super) first_sender: u8,
+    pub(super) senders: u8,
     /// The line of the file.
     pub line: u32,
 }
@@ -136,6 +139,8 @@ pub struct Config {
     pub(super) text: Vec<u8, TEXT_BYTES>,
     pub(super) ulimits: Vec<Ulimit, MAX_ULIMITS>,
     pub(super) addresses: Vec<Address, MAX_ADDRESSES>,
+    /// All `from`, those of one address side by side.
+    pub(super) senders: Vec<Prefix, MAX_SENDERS>,
 }
 
 impl Config {
@@ -147,6 +152,7 @@ impl Config {
             text: Vec::new(),
             ulimits: Vec::new(),
             addresses: Vec::new(),
+            senders: Vec::new(),
         }
     }
 
@@ -157,6 +163,7 @@ impl Config {
         self.text.clear();
         self.ulimits.clear();
         self.addresses.clear();
+        self.senders.clear();
     }
 
     /// How many jobs there are.
@@ -200,6 +207,11 @@ impl Config {
     /// The interface of an address, if it names one.
     pub fn interface(&self, address: &Address) -> Option<&CStr> {
         (!address.interface.is_empty()).then(|| self.cstr(address.interface))
+    }
+
+    /// The senders that an address takes datagrams `from`; none: all.
+    pub fn senders(&self, address: &Address) -> &[Prefix] {
+        &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
     }
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {

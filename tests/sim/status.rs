@@ -102,6 +102,8 @@ fn a_process_that_could_not_become_its_program_is_reported_no_more() {
     w.at(0).expect_spawn("a").at(1);
     assert_reports(&w, &["a e 1 runs"]);
     w.fails("a", Stage::Exec);
+    assert_reports(&w, &["a e 1 runs"]);
+    w.exits("a", 127);
     assert_reports(&w, &["a e 0 -"]);
 }
 
