@@ -108,6 +108,23 @@ fn t_does_not_create_a_missing_file() {
     assert_eq!(files(&world), Vec::<String>::new());
 }
 
+/// A start creates the file where it can, and is refused where it cannot.
+#[test]
+fn t_refuses_a_missing_file_just_if_a_start_does() {
+    let world = World::new();
+    std::os::unix::fs::symlink("nowhere", world.path("dangling")).unwrap();
+    for (name, status) in [("new.conf", 0), ("no/directory.conf", 1), ("dangling", 1)] {
+        let path = world.path(name);
+        let options = ["-t", "-c", path.to_str().unwrap()];
+        assert_eq!(world.run_bare(&options).status, Some(status), "-t on {name}");
+        assert!(!path.exists());
+        if status == 1 {
+            let start = ["-F", "--state-dir", "state", options[1], options[2]];
+            assert_eq!(world.run_bare(&start).status, Some(1), "a start on {name}");
+        }
+    }
+}
+
 #[test]
 fn t_warns_of_what_would_keep_a_job_from_starting() {
     let warned = [

@@ -496,8 +496,9 @@ impl House {
     /// Writes the state file anew as if it were of another era.
     fn rewrite(&self, era: impl Fn(Era) -> Era) {
         let bytes = fs::read(self.file()).unwrap();
-        let header = Header::decode(&bytes).unwrap();
-        let record = Record::all(&bytes, &header.era).next().unwrap();
+        let header = Header::decode(bytes[..BLOCK_BYTES].try_into().unwrap()).unwrap();
+        let blocks = bytes.chunks_exact(BLOCK_BYTES).map(|block| block.try_into().unwrap());
+        let record = Record::all(blocks, &header.era).next().unwrap();
         let header = Header { era: era(header.era), ..header };
         let blocks = [header.encode(), record.encode(&header.era, 0)];
         fs::write(self.file(), blocks.concat()).unwrap();

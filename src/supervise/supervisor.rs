@@ -258,9 +258,10 @@ impl Supervisor {
             if state == Some(State::Queued) {
                 return slot;
             }
+            let spec = self.config().job(usize::from(self.turn));
             // One without a row has yet to be started, too.
-            let is_ahead = state.map_or(true, State::holds);
-            if is_ahead && self.config().job(usize::from(self.turn)).waits() {
+            let holds = state.map_or(!spec.is_disabled(), State::holds);
+            if spec.waits() && holds {
                 return None;
             }
             self.turn += 1;

@@ -1,7 +1,10 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
-use super::std::ffi::{CStr, CString};
+use super::pages::give_back;
+use super::std::ffi::{CStr, CString, OsStr};
 use super::std::os::fd::OwnedFd;
+use super::std::os::unix::ffi::OsStrExt;
+use super::std::path::Path;
 use super::std::prelude::v1::*;
 use super::std::sync::{Mutex, PoisonError};
 use crate::config::{self, Config, Problem, Token};
@@ -9,8 +12,9 @@ use crate::limits::TEXT_BYTES;
 use crate::name::write_lossy;
 use core::fmt;
 use nix::errno::Errno;
-use nix::fcntl::{open, OFlag};
+use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
 use nix::sys::stat::{fstat, lstat, Mode, SFlag};
+use nix::unistd::{faccessat, AccessFlags};
 
 /// The bytes of the file while it is being parsed, and one more to notice that
 /// it is too long.
@@ -68,6 +72,18 @@ impl ConfigFile {
         }
     }
 
+    /// Whether [`create_if_missing`](Self::create_if_missing) would work. Allocates.
+    pub fn can_be_created(&self) -> Result<(), Errno> {
+        let path = Path::new(OsStr::from_bytes(self.path.to_bytes()));
+        let directory = path.parent().unwrap_or(path);
+        // A name that ends in a slash is no file's, and a dangling link leads elsewhere.
+        if lstat(path).is_ok() || self.path.to_bytes().ends_with(b"/") {
+            return Err(Errno::ENOENT);
+        }
+        let needed = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(AT_FDCWD, directory, needed, AtFlags::AT_EACCESS)
+    }
+
     /// A file on a read-only root is refused with another error than EEXIST.
     fn is_there(&self) -> bool {
         nix::sys::stat::stat(self.path.as_c_str()).is_ok()
@@ -89,6 +105,13 @@ impl ConfigFile {
         let mut found = |problem: &Problem<'_>| found(problem, &self.path);
         let parsed = config::parse_traced(&text[..len], into, &mut found, read);
         parsed.map_err(Refused::Errors)
+    }
+
+    /// Gives back the memory in which the file was while it was parsed.
+    pub fn forget_text(&self) {
+        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: bytes, which the next file is read over.
+        unsafe { give_back(&mut *text) };
     }
 
     /// Whether the file is another one than the one last read, or has changed.

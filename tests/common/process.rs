@@ -122,6 +122,26 @@ pub fn marked(mark: &str) -> Vec<i32> {
     all().into_iter().filter(has_mark).filter(|&pid| alive(pid)).collect()
 }
 
+/// Whether some process, started at `since` or later, is just becoming another
+/// program: for a moment it has no environment then, and so no mark.
+pub fn any_in_exec(since: f64) -> bool {
+    let environ = |pid| fs::read(format!("/proc/{pid}/environ"));
+    let in_exec = |&pid: &i32| alive(pid) && environ(pid).is_ok_and(|bytes| bytes.is_empty());
+    all().into_iter().filter(|&pid| start(pid) >= since).any(|pid| in_exec(&pid))
+}
+
+/// When the process was started, in seconds since the machine was.
+fn start(pid: i32) -> f64 {
+    // The kernel counts hundredths for everyone (USER_HZ).
+    stat(pid, 22).and_then(|ticks| ticks.parse().ok()).map_or(0.0, |ticks: f64| ticks / 100.0)
+}
+
+/// The time, in seconds since the machine was started.
+pub fn uptime() -> f64 {
+    let text = fs::read_to_string("/proc/uptime").expect("/proc/uptime");
+    text.split(' ').next().and_then(|secs| secs.parse().ok()).expect("seconds")
+}
+
 /// Every process there is.
 fn all() -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc");

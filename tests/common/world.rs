@@ -28,6 +28,8 @@ pub struct World {
     pub(super) wrapper: Vec<String>,
     pub(super) user: Option<u32>,
     pub(super) stderr: Option<Stdio>,
+    /// When it began, for the kernel: in seconds since the machine was started.
+    born: f64,
     // Dropped last: everything else lies in it.
     pub(super) dir: TempDir,
 }
@@ -57,6 +59,7 @@ impl World {
             wrapper: Vec::new(),
             user: None,
             stderr: None,
+            born: process::uptime().floor(),
             dir,
         }
     }
@@ -253,7 +256,8 @@ impl World {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             let left = self.processes();
-            if left.is_empty() || Instant::now() > deadline {
+            let is_over = left.is_empty() && !process::any_in_exec(self.born);
+            if is_over || Instant::now() > deadline {
                 return;
             }
             for pid in left {

@@ -64,13 +64,13 @@ fn without_syslog_nothing_is_lost_on_a_slow_stderr() {
 fn a_stderr_that_is_not_read_does_not_hold_syslog_up() {
     let (mut world, receiver, mut reader, _writer) = world_with_pipe();
     let mut count = 0;
-    while count < 50_000 {
+    world.until(|world| {
         while world.line(&format!("line {count}")) {
             count += 1;
         }
-        world.turn();
         receiver.read();
-    }
+        (count >= 50_000).then_some(())
+    });
     world.until(|world| {
         receiver.read();
         world.line("").then_some(())

@@ -2,7 +2,9 @@
 //! "Operator notes" and "Job exits" and for every line of compat.md, "Running", that the
 //! machine decides; and random storms.
 
+mod dice;
 mod expect;
+mod oracle;
 mod world;
 
 mod bounce;
@@ -16,3 +18,4 @@ mod room;
 mod shutdown;
 mod status;
 mod stop;
+mod storm;

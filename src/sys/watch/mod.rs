@@ -82,7 +82,8 @@ pub struct Hints {
     pub any: bool,
 }
 
-/// The watches on all paths.
+/// The watches on all paths. All zeros before [`start`](Self::start); it is
+/// large: keep it in a static.
 pub struct Watch {
     inotify: Option<Inotify>,
     /// What is waited for, in the watch where it shows.
@@ -107,8 +108,22 @@ struct Expected {
 }
 
 impl Watch {
-    /// Watches nothing yet. Allocates: start-up only.
-    pub fn new() -> Self {
+    /// Watches nothing.
+    pub const fn new() -> Self {
+        Watch {
+            inotify: None,
+            expected: heapless::Vec::new(),
+            laid: heapless::Vec::new(),
+            hints: Hints { config_written: false, config_created: false, any: false },
+            unsettled: None,
+            incomplete: false,
+            look_at: None,
+            told: false,
+        }
+    }
+
+    /// Opens what it watches with. Allocates: start-up only.
+    pub fn start(&mut self) {
         let inotify = Inotify::init();
         if let Err(error) = &inotify {
             log::warn!(
@@ -116,16 +131,8 @@ impl Watch {
                 LOOK_EVERY.as_secs()
             );
         }
-        Watch {
-            told: inotify.is_err(),
-            inotify: inotify.ok(),
-            expected: heapless::Vec::new(),
-            laid: heapless::Vec::new(),
-            hints: Hints::default(),
-            unsettled: None,
-            incomplete: false,
-            look_at: None,
-        }
+        self.told = inotify.is_err();
+        self.inotify = inotify.ok();
     }
 
     /// The descriptor to wait for, where there is inotify.
@@ -169,6 +176,9 @@ impl Watch {
     }
 
     /// Reads events. Call it when the descriptor is ready.
+    ///
+    /// Not inlined: the loop's own frame is to be small.
+    #[inline(never)]
     pub fn read(&mut self, now: Instant) {
         let mut buffer = [0; 4096];
         let Some(inotify) = &mut self.inotify else { return };
@@ -219,7 +229,8 @@ impl Watch {
 
     /// Watches everything that can make `path` (absolute) another file.
     pub fn lay(&mut self, path: &CStr, role: Role) {
-        let mut walk = Walk::new(path.to_bytes());
+        let mut walk = Walk::new();
+        walk.along(path.to_bytes());
         loop {
             match walk.step() {
                 Step::Directory => self.lay_one(&mut walk, SELF, 0, role),
