@@ -199,6 +199,11 @@ impl Config {
         self.addresses.iter()
     }
 
+    /// The `report to` or `listen on` line at a position in the order of the file.
+    pub fn address(&self, position: usize) -> Option<&Address> {
+        self.addresses.get(position)
+    }
+
     /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
     pub fn host(&self, address: &Address) -> &CStr {
         self.cstr(address.host)
