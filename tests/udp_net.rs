@@ -107,9 +107,9 @@ impl Drop for Net {
 /// Linux gives a socket what others of its host have joined, too (ip(7), `IP_MULTICAST_ALL`).
 fn only_own_memberships(socket: &UdpSocket) {
     const IP_MULTICAST_ALL: libc::c_int = 49;
-    let (no, len) = (0 as libc::c_int, std::mem::size_of::<libc::c_int>() as libc::socklen_t);
-    let value = std::ptr::from_ref(&no).cast();
-    // SAFETY: the kernel reads the number that `no` is.
+    let (no, len) = ([0u8; 4], 4);
+    let value = no.as_ptr().cast();
+    // SAFETY: the kernel reads a number, as long as `no`.
     let result = unsafe {
         libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, IP_MULTICAST_ALL, value, len)
     };

@@ -144,7 +144,8 @@ fn datagram_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
 }
 
 fn set<T>(socket: BorrowedFd<'_>, level: c_int, option: c_int, value: &T) -> Result<(), Errno> {
-    let (value, len) = (core::ptr::from_ref(value).cast(), size_of::<T>() as libc::socklen_t);
+    let value: *const T = value;
+    let (value, len) = (value.cast(), size_of::<T>() as libc::socklen_t);
     // SAFETY: the kernel reads as many bytes as the value has.
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, len) };
     Errno::result(result).map(drop)
