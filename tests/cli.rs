@@ -246,6 +246,18 @@ fn relative_paths_work_for_a_daemon() {
     assert!(!world.path("pid").exists());
 }
 
+/// Or whoever waits for the other end of a pipe waits as long as the daemon runs.
+#[test]
+fn a_daemon_keeps_nothing_open_of_its_caller() {
+    let open = "exec 9</dev/zero; exec \"$@\"";
+    let mut world = World::new().wrapped_in(&["/bin/sh", "-c", open, "sh"]);
+    world.config(&sleepers("a"));
+    world.start_daemon();
+    let open = process::descriptors(world.pid());
+    assert!(open.iter().all(|(_, file)| file.to_str() != Some("/dev/zero")), "{open:?}");
+    world.stop();
+}
+
 #[test]
 fn a_failing_start_of_a_daemon_is_exit_status_1() {
     let world = World::new();

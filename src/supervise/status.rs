@@ -36,7 +36,7 @@ impl Supervisor {
     /// none if it will not be restarted.
     pub fn status_at(&self, position: usize) -> Option<Status<'_>> {
         let spec = self.config().job(position);
-        let row = self.row_of[position].checked_sub(1);
+        let row = self.config().row(position).checked_sub(1);
         // One without a row waits for it, to be what the file says.
         let state = row.map_or(State::Vacant, |row| self.table.state(row));
         let is_enabled = state.is_enabled().unwrap_or(!spec.is_disabled());

@@ -33,7 +33,8 @@ impl Shell {
         let Some(hints) = self.watch.settled(clock::now()) else { return };
         self.lay_watches();
         let may_be_half = hints.config_created && !self.config.is_link();
-        if hints.config_written || (!may_be_half && self.config.has_changed()) {
+        let is_new = hints.config_written || (!may_be_half && self.config.has_changed());
+        if is_new && !self.config.is_being_written() {
             self.reload();
         } else {
             self.tell_digests();

@@ -122,12 +122,17 @@ pub fn marked(mark: &str) -> Vec<i32> {
     all().into_iter().filter(has_mark).filter(|&pid| alive(pid)).collect()
 }
 
-/// Whether some process, started at `since` or later, is just becoming another
-/// program: for a moment it has no environment then, and so no mark.
-pub fn any_in_exec(since: f64) -> bool {
-    let environ = |pid| fs::read(format!("/proc/{pid}/environ"));
-    let in_exec = |&pid: &i32| alive(pid) && environ(pid).is_ok_and(|bytes| bytes.is_empty());
-    all().into_iter().filter(|&pid| start(pid) >= since).any(|pid| in_exec(&pid))
+/// The processes, started at `since` or later, that are just becoming other
+/// programs.
+pub fn all_in_exec(since: f64) -> Vec<i32> {
+    all().into_iter().filter(|&pid| start(pid) >= since && is_in_exec(pid)).collect()
+}
+
+/// Whether a process is just becoming another program: for a moment it has no
+/// environment then, and so no mark.
+pub fn is_in_exec(pid: i32) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ"));
+    alive(pid) && environment.is_ok_and(|bytes| bytes.is_empty())
 }
 
 /// When the process was started, in seconds since the machine was.

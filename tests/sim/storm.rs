@@ -176,7 +176,8 @@ impl Storm {
             35..=44 => self.world.enable(self.dice.pick(&NAMES)),
             45..=54 => self.world.disable(self.dice.pick(&NAMES)),
             55..=74 => self.change_file(),
-            75..=84 => self.world.forks_fail ^= true,
+            75..=79 => self.end_orphan(),
+            80..=84 => self.world.forks_fail ^= true,
             _ => self.end_any(),
         }
         self.look_on();
@@ -336,6 +337,15 @@ impl Storm {
         if !pids.is_empty() {
             let (pid, status) = (self.dice.pick(&pids), self.status());
             self.end(pid, status);
+        }
+    }
+
+    /// An adopted process ends, which may have a number that a job had once.
+    fn end_orphan(&mut self) {
+        let number = 101 + self.dice.below(self.read as u64 / 10 + 1) as i32;
+        let is_jobs = self.world.processes.contains_key(&number);
+        if !is_jobs && !self.world.groups.contains(&number) {
+            self.world.end_orphan(number);
         }
     }
 

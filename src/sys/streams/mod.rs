@@ -17,6 +17,7 @@ use super::held::Held;
 use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
 use super::std::{os::fd::OwnedFd, prelude::v1::*};
+use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN, STREAM_BUFFERS, STREAM_BUFFER_BYTES};
 use crate::lines::{LineBuffer, TEXT_BYTES};
 use crate::name::Name;
@@ -47,11 +48,10 @@ const _: () = assert!(STREAM_BUFFERS <= 64);
 pub struct StreamId(u16);
 
 /// The table of all job output. All zeros when there is none.
+///
+/// What every turn of the loop looks at is next to the first rows, in the same page.
+#[repr(C)]
 pub struct Streams {
-    rows: [Row; MAX_STREAMS],
-    /// Apart from the rows, as all of them are looked through at the end of a job.
-    pids: [i32; MAX_STREAMS],
-    buffers: [Buffer; STREAM_BUFFERS],
     /// Bit `n`: buffer `n` is in use.
     in_use: u64,
     open: Bits,
@@ -65,6 +65,12 @@ pub struct Streams {
     contended: bool,
     /// How many jobs have ended.
     endings: u32,
+    /// The streams of the jobs that run, by their pids.
+    by_pid: Index,
+    /// How many rows, from the first one on, were ever used.
+    used: usize,
+    rows: [Row; MAX_STREAMS],
+    buffers: [Buffer; STREAM_BUFFERS],
 }
 
 struct Row {
@@ -78,7 +84,20 @@ struct Row {
     last_words: bool,
     /// Which ending of a job was this one's; 0 while it runs.
     ended: u32,
+    /// The job's process; 0 before it has started.
+    pid: i32,
+    by_pid: Link,
     name: Name,
+}
+
+impl Linked for Row {
+    fn link(&self) -> &Link {
+        &self.by_pid
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.by_pid
+    }
 }
 
 struct Buffer {
@@ -108,6 +127,8 @@ const NO_ROW: Row = Row {
     continues: false,
     last_words: false,
     ended: 0,
+    pid: 0,
+    by_pid: Link::NONE,
     name: Name::NONE,
 };
 
@@ -118,9 +139,6 @@ impl Streams {
     /// An empty table. All zeros.
     pub const fn new() -> Self {
         Streams {
-            rows: [NO_ROW; MAX_STREAMS],
-            pids: [0; MAX_STREAMS],
-            buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
             in_use: 0,
             open: Bits::new(),
             marked: Bits::new(),
@@ -128,6 +146,10 @@ impl Streams {
             blocked: false,
             contended: false,
             endings: 0,
+            by_pid: Index::new(),
+            used: 0,
+            rows: [NO_ROW; MAX_STREAMS],
+            buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
         }
     }
 
@@ -158,15 +180,18 @@ impl Streams {
         if let Some(fd) = ours.fd() {
             poller.add(fd, token(row), Interest::ReadOnce)?;
         }
-        self.rows[row] = Row { pipe: ours, name, ..NO_ROW };
-        self.pids[row] = 0;
+        self.used = self.used.max(row + 1);
+        self.reset(row);
+        (self.rows[row].pipe, self.rows[row].name) = (ours, name);
         self.open.insert(row);
         Ok((StreamId(row as u16), theirs))
     }
 
     /// The job of stream `id` has started as process `pid`, which its lines have in their tag.
     pub fn started(&mut self, id: StreamId, pid: i32) {
-        self.pids[usize::from(id.0)] = pid;
+        let row = usize::from(id.0);
+        self.rows[row].pid = pid;
+        self.by_pid.insert(&mut self.rows[..self.used], row, pid as u32);
     }
 
     /// The job of stream `id` could not be started.
@@ -191,7 +216,10 @@ impl Streams {
 
     /// [`ended`](Self::ended), with a log of one's own.
     pub fn ended_with(&mut self, log: &mut Log, pid: i32, now: Instant, poller: &Poller) {
-        let Some(row) = self.running(pid) else { return };
+        let Some(row) = self.by_pid.find(&self.rows[..self.used], pid as u32, |_| true) else {
+            return;
+        };
+        self.by_pid.remove(&mut self.rows[..self.used], row);
         self.endings = self.endings.saturating_add(1);
         self.rows[row].ended = self.endings;
         self.rows[row].last_words = true;
@@ -373,7 +401,7 @@ impl Streams {
         let buffer = &mut self.buffers[slot];
         let row = usize::from(buffer.row);
         while let Some(text) = buffer.lines.line() {
-            log.line(&self.rows[row].name, self.pids[row], text).ok()?;
+            log.line(&self.rows[row].name, self.rows[row].pid, text).ok()?;
             buffer.lines.take();
         }
         Some(())
@@ -384,7 +412,7 @@ impl Streams {
         let buffer = &mut self.buffers[slot];
         let row = usize::from(buffer.row);
         while let Some(text) = buffer.lines.rest(last) {
-            log.line(&self.rows[row].name, self.pids[row], text).ok()?;
+            log.line(&self.rows[row].name, self.rows[row].pid, text).ok()?;
             buffer.lines.take();
             if !last {
                 break;
@@ -416,13 +444,6 @@ impl Streams {
         }
     }
 
-    /// The stream of a job that runs as `pid`. Of one that has ended, the same
-    /// number may have been given to another since.
-    fn running(&self, pid: i32) -> Option<usize> {
-        let mut rows = self.pids.iter().enumerate().filter(|(_, other)| **other == pid && pid > 0);
-        rows.find(|(row, _)| self.rows[*row].ended == 0).map(|(row, _)| row)
-    }
-
     fn held(&self) -> impl Iterator<Item = usize> + '_ {
         (0..STREAM_BUFFERS).filter(|slot| self.in_use >> slot & 1 == 1)
     }
@@ -450,10 +471,16 @@ impl Streams {
             // A child that has not become its program yet has a copy: closing ours would not do.
             let _ = poller.remove(pipe);
         }
-        self.rows[row] = NO_ROW;
-        self.pids[row] = 0;
+        self.by_pid.remove(&mut self.rows[..self.used], row);
+        self.reset(row);
         self.open.remove(row);
         self.marked.remove(row);
+    }
+
+    /// Empties a row, but for the columns of the index: they can be of other rows.
+    fn reset(&mut self, row: usize) {
+        let by_pid = self.rows[row].by_pid;
+        self.rows[row] = Row { by_pid, ..NO_ROW };
     }
 }
 
