@@ -74,6 +74,7 @@
 
 pub mod config;
 pub mod dropped;
+pub mod index;
 pub mod limits;
 pub mod lines;
 pub mod name;

@@ -729,7 +729,7 @@ fn full_disk(dir: &Path) -> ! {
     let mut state = open(dir);
     let mut start = |slot| state.started(slot, &Name::new(b"web"), 2, now(), now());
     for (slot, expected) in [(3, 1), (9, 2)] {
-        setrlimit(Resource::RLIMIT_FSIZE, offset(slot - 2), 1 << 30).unwrap();
+        setrlimit(Resource::RLIMIT_FSIZE, offset(slot - 2) as nix::libc::rlim_t, 1 << 30).unwrap();
         (slot..slot + 3).for_each(&mut start);
         assert_eq!(WARNINGS.0.load(Ordering::Relaxed), expected);
         setrlimit(Resource::RLIMIT_FSIZE, 1 << 30, 1 << 30).unwrap();

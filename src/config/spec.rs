@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
+use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
 
 /// A stretch of a configuration's text block, its last NUL not counted.
@@ -86,6 +87,20 @@ pub struct JobSpec {
     pub(super) drops_log: bool,
     /// Where its `job` stands in the file; no part of what the job is.
     pub(super) line: u32,
+    /// Finds it by its name.
+    pub(super) by_name: Link,
+    /// See [`Config::row`].
+    pub(super) row: u16,
+}
+
+impl Linked for JobSpec {
+    fn link(&self) -> &Link {
+        &self.by_name
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.by_name
+    }
 }
 
 impl JobSpec {
@@ -131,9 +146,8 @@ pub struct Address {
 /// A whole configuration. Two exist, the live one and the one that the next
 /// file is parsed into; both are part of the supervisor, never on the stack.
 pub struct Config {
+    pub(super) by_name: Index,
     pub(super) jobs: Vec<JobSpec, MAX_JOBS>,
-    /// Positions in `jobs` sorted by name.
-    pub(super) by_name: Vec<u16, MAX_JOBS>,
     pub(super) text: Vec<u8, TEXT_BYTES>,
     pub(super) ulimits: Vec<Ulimit, MAX_ULIMITS>,
     pub(super) addresses: Vec<Address, MAX_ADDRESSES>,
@@ -143,21 +157,22 @@ impl Config {
     /// The configuration without jobs.
     pub const fn new() -> Self {
         Config {
+            by_name: Index::new(),
             jobs: Vec::new(),
-            by_name: Vec::new(),
             text: Vec::new(),
             ulimits: Vec::new(),
             addresses: Vec::new(),
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything. What is empty already is not written to, as that
+    /// would take up a page.
     pub fn clear(&mut self) {
-        self.jobs.clear();
-        self.by_name.clear();
-        self.text.clear();
-        self.ulimits.clear();
-        self.addresses.clear();
+        self.by_name = Index::new();
+        clear(&mut self.jobs);
+        clear(&mut self.text);
+        clear(&mut self.ulimits);
+        clear(&mut self.addresses);
     }
 
     /// How many jobs there are.
@@ -183,9 +198,19 @@ impl Config {
 
     /// The position of the job called `name`.
     pub fn find(&self, name: &[u8]) -> Option<usize> {
-        let names = |&at: &u16| self.bytes(self.jobs[usize::from(at)].name);
-        let found = self.by_name.binary_search_by(|at| names(at).cmp(name)).ok()?;
-        Some(usize::from(self.by_name[found]))
+        let is_it = |job: &JobSpec| self.bytes(job.name) == name;
+        self.by_name.find(&self.jobs, hash(name), is_it)
+    }
+
+    /// A number that is kept with the job at `position` for whoever keeps a
+    /// table of jobs: its row there, plus one, or 0, as it is at first.
+    pub(crate) fn row(&self, position: usize) -> u16 {
+        self.jobs.get(position).map_or(0, |job| job.row)
+    }
+
+    /// See [`row`](Self::row). Panics when there is no job at `position`.
+    pub(crate) fn set_row(&mut self, position: usize, row: u16) {
+        self.jobs[position].row = row;
     }
 
     /// The `report to` and `listen on` lines, in the order of the file.
@@ -212,6 +237,18 @@ impl Config {
         let with_nul = &self.text[span.at as usize..][..span.len as usize + 1];
         CStr::from_bytes_until_nul(with_nul).expect("strings in the text block end with a NUL")
     }
+}
+
+fn clear<T, const N: usize>(table: &mut Vec<T, N>) {
+    if !table.is_empty() {
+        table.clear();
+    }
+}
+
+/// The key by which a name is found (FNV-1a).
+pub(super) fn hash(name: &[u8]) -> u32 {
+    let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    name.iter().fold(0x811c_9dc5, step)
 }
 
 impl Default for Config {

@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use crate::config::{Config, JobView};
-use crate::limits::MAX_JOBS;
 use crate::name::Name;
 use crate::supervise::job::{self, Depends, Idle, State, Step, Then, Turn};
 use crate::supervise::notice::Notice;
@@ -25,11 +24,9 @@ pub struct Supervisor {
     /// Which of `configs` is the live one.
     pub(super) live: usize,
     pub(super) table: Table,
-    /// The row of each job of the live configuration, plus one; 0: it has none yet.
-    pub(super) row_of: [u16; MAX_JOBS],
-    /// How many jobs of the live configuration have no row: there will be one
-    /// when a job that was taken out is gone.
-    pub(super) rowless: u16,
+    /// All jobs before this position have a row. The others get one when a
+    /// job that was taken out is gone.
+    pub(super) seated: u16,
     /// All jobs before this position have had their turn.
     pub(super) turn: u16,
     /// No start is tried before this.
@@ -48,8 +45,7 @@ impl Supervisor {
             configs: [Config::new(), Config::new()],
             live: 0,
             table: Table::new(),
-            row_of: [0; MAX_JOBS],
-            rowless: 0,
+            seated: 0,
             turn: 0,
             pause: None,
             starved: false,
@@ -71,7 +67,7 @@ impl Supervisor {
     /// The job at a position of the live configuration; none while it waits for
     /// a row, and once it was stopped for good.
     pub fn job_at(&self, position: usize) -> Option<JobId> {
-        let row = self.row_of.get(position)?.checked_sub(1)?;
+        let row = self.config().row(position).checked_sub(1)?;
         Some(self.table.id(row)).filter(|&job| self.table.slot(job).is_some())
     }
 
@@ -221,8 +217,7 @@ impl Supervisor {
     }
 
     fn row_in_turn(&self) -> Option<u16> {
-        let is_in = usize::from(self.turn) < self.config().len();
-        is_in.then(|| self.row_of[usize::from(self.turn)])?.checked_sub(1)
+        self.config().row(usize::from(self.turn)).checked_sub(1)
     }
 
     /// Starts the next job whose turn it is, in the order of the configuration.
@@ -241,15 +236,16 @@ impl Supervisor {
 
     /// The next job that is queued, unless one before it has to be waited for.
     fn advance_turn(&mut self) -> Option<u16> {
-        while !self.leaving && usize::from(self.turn) < self.config().len() {
+        while usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
             let state = slot.map(|slot| self.table.state(slot));
             if state == Some(State::Queued) {
                 return slot;
             }
+            let spec = self.config().job(usize::from(self.turn));
             // One without a row has yet to be started, too.
-            let is_ahead = state.map_or(true, State::holds);
-            if is_ahead && self.config().job(usize::from(self.turn)).waits() {
+            let holds = state.map_or(!spec.is_disabled(), State::holds);
+            if spec.waits() && holds {
                 return None;
             }
             self.turn += 1;
@@ -420,7 +416,7 @@ impl Supervisor {
             Then::Finish => self.table.enter(slot, State::Idle(Idle::Done)),
             Then::Remove => {
                 self.table.vacate(slot);
-                self.add_rowless();
+                self.seat();
             }
         }
     }

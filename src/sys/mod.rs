@@ -14,6 +14,7 @@ mod held;
 mod lock;
 pub mod log;
 pub mod options;
+mod pages;
 pub mod pidfile;
 pub mod poll;
 pub mod reap;

@@ -91,10 +91,18 @@ fn supervise(options: Options) -> ExitCode {
 /// Not inlined: what it needs of the stack is free again when the loop runs.
 #[inline(never)]
 fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
+    let is_foreground = options.foreground || daemon::is_process_one();
+    if !is_foreground {
+        daemon::close_inherited();
+    }
     start_log(&options);
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;
     daemon::sanitise_stdio().map_err(|error| format!("cannot open /dev/null: {error}"))?;
-    let launch = detach(&options)?;
+    let launch = if is_foreground {
+        Launch::foreground()
+    } else {
+        daemon::detach().map_err(|error| format!("cannot become a daemon: {error}"))?
+    };
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
     let mut shell = Shell::new(
@@ -121,14 +129,6 @@ fn start_log(options: &Options) {
     let echo = if options.echo { log::Echo::Forced } else { log::Echo::Auto };
     let setup = log::Setup { socket: options.log_socket.clone(), echo, level };
     log::start(&setup, clock::now());
-}
-
-/// Becomes a daemon where that is wanted and can be.
-fn detach(options: &Options) -> Result<Launch, String> {
-    if options.foreground || daemon::is_process_one() {
-        return Ok(Launch::foreground());
-    }
-    daemon::detach().map_err(|error| format!("cannot become a daemon: {error}"))
 }
 
 fn write_pidfile(path: &Path) -> Result<PidFile, String> {

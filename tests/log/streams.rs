@@ -293,7 +293,7 @@ fn a_full_table_closes_the_stream_that_ended_first() {
 fn the_table_is_full() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    if hard < 2 * MAX_STREAMS as u64 + 100 {
+    if hard < 2 * MAX_STREAMS as nix::libc::rlim_t + 100 {
         eprintln!("skipped: {hard} descriptors are too few for a full table");
         return;
     }

@@ -20,6 +20,7 @@ use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
 use super::std::{os::fd::OwnedFd, prelude::v1::*};
 use crate::dropped::Dropped;
+use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN, STREAM_BUFFERS, STREAM_BUFFER_BYTES};
 use crate::lines::{LineBuffer, TEXT_BYTES};
 use crate::name::Name;
@@ -50,11 +51,10 @@ const _: () = assert!(STREAM_BUFFERS <= 64);
 pub struct StreamId(u16);
 
 /// The table of all job output. All zeros when there is none.
+///
+/// What every turn of the loop looks at is next to the first rows, in the same page.
+#[repr(C)]
 pub struct Streams {
-    rows: [Row; MAX_STREAMS],
-    /// Apart from the rows, as all of them are looked through at the end of a job.
-    pids: [i32; MAX_STREAMS],
-    buffers: [Buffer; STREAM_BUFFERS],
     /// Bit `n`: buffer `n` is in use.
     in_use: u64,
     open: Bits,
@@ -72,15 +72,20 @@ pub struct Streams {
     lossy: Bits,
     /// Those of which something is dropped, or which have to say more when the log has room.
     dropping: Bits,
-    /// What was dropped and is not told of yet; in a table of its own, which is
-    /// not touched before there is any.
-    dropped: [Dropped; MAX_STREAMS],
-    /// What is to be dropped is read into this.
-    spare: LineBuffer,
     /// The row to begin with where streams are only drained.
     next_drained: usize,
     /// Since when the log has room again.
     flows_since: Instant,
+    /// The streams of the jobs that run, by their pids.
+    by_pid: Index,
+    /// How many rows, from the first one on, were ever used.
+    used: usize,
+    rows: [Row; MAX_STREAMS],
+    buffers: [Buffer; STREAM_BUFFERS],
+    /// What is to be dropped is read into this.
+    spare: LineBuffer,
+    /// What was dropped and is not told of yet; not touched before there is any.
+    dropped: [Dropped; MAX_STREAMS],
 }
 
 struct Row {
@@ -94,7 +99,20 @@ struct Row {
     last_words: bool,
     /// Which ending of a job was this one's; 0 while it runs.
     ended: u32,
+    /// The job's process; 0 before it has started.
+    pid: i32,
+    by_pid: Link,
     name: Name,
+}
+
+impl Linked for Row {
+    fn link(&self) -> &Link {
+        &self.by_pid
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.by_pid
+    }
 }
 
 struct Buffer {
@@ -124,6 +142,8 @@ const NO_ROW: Row = Row {
     continues: false,
     last_words: false,
     ended: 0,
+    pid: 0,
+    by_pid: Link::NONE,
     name: Name::NONE,
 };
 
@@ -134,9 +154,6 @@ impl Streams {
     /// An empty table. All zeros.
     pub const fn new() -> Self {
         Streams {
-            rows: [NO_ROW; MAX_STREAMS],
-            pids: [0; MAX_STREAMS],
-            buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
             in_use: 0,
             open: Bits::new(),
             marked: Bits::new(),
@@ -146,10 +163,14 @@ impl Streams {
             endings: 0,
             lossy: Bits::new(),
             dropping: Bits::new(),
-            dropped: [Dropped::NONE; MAX_STREAMS],
-            spare: LineBuffer::new(),
             next_drained: 0,
             flows_since: Instant::BOOT,
+            by_pid: Index::new(),
+            used: 0,
+            rows: [NO_ROW; MAX_STREAMS],
+            buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
+            spare: LineBuffer::new(),
+            dropped: [Dropped::NONE; MAX_STREAMS],
         }
     }
 
@@ -181,8 +202,9 @@ impl Streams {
         if let Some(fd) = ours.fd() {
             poller.add(fd, token(row), Interest::ReadOnce)?;
         }
-        self.rows[row] = Row { pipe: ours, name, ..NO_ROW };
-        self.pids[row] = 0;
+        self.used = self.used.max(row + 1);
+        self.reset(row);
+        (self.rows[row].pipe, self.rows[row].name) = (ours, name);
         self.open.insert(row);
         Ok((StreamId(row as u16), theirs))
     }
@@ -195,7 +217,9 @@ impl Streams {
 
     /// The job of stream `id` has started as process `pid`, which its lines have in their tag.
     pub fn started(&mut self, id: StreamId, pid: i32) {
-        self.pids[usize::from(id.0)] = pid;
+        let row = usize::from(id.0);
+        self.rows[row].pid = pid;
+        self.by_pid.insert(&mut self.rows[..self.used], row, pid as u32);
     }
 
     /// The job of stream `id` could not be started.
@@ -220,7 +244,10 @@ impl Streams {
 
     /// [`ended`](Self::ended), with a log of one's own.
     pub fn ended_with(&mut self, log: &mut Log, pid: i32, now: Instant, poller: &Poller) {
-        let Some(row) = self.running(pid) else { return };
+        let Some(row) = self.by_pid.find(&self.rows[..self.used], pid as u32, |_| true) else {
+            return;
+        };
+        self.by_pid.remove(&mut self.rows[..self.used], row);
         self.endings = self.endings.saturating_add(1);
         self.rows[row].ended = self.endings;
         self.rows[row].last_words = true;
@@ -431,7 +458,7 @@ impl Streams {
         let buffer = &mut self.buffers[slot];
         let row = usize::from(buffer.row);
         while let Some(text) = buffer.lines.line() {
-            log.line(&self.rows[row].name, self.pids[row], text).ok()?;
+            log.line(&self.rows[row].name, self.rows[row].pid, text).ok()?;
             buffer.lines.take();
         }
         Some(())
@@ -442,7 +469,7 @@ impl Streams {
         let buffer = &mut self.buffers[slot];
         let row = usize::from(buffer.row);
         while let Some(text) = buffer.lines.rest(last) {
-            log.line(&self.rows[row].name, self.pids[row], text).ok()?;
+            log.line(&self.rows[row].name, self.rows[row].pid, text).ok()?;
             buffer.lines.take();
             if !last {
                 break;
@@ -472,13 +499,6 @@ impl Streams {
             row.buffer = 0;
             self.in_use &= !(1 << slot);
         }
-    }
-
-    /// The stream of a job that runs as `pid`. Of one that has ended, the same
-    /// number may have been given to another since.
-    fn running(&self, pid: i32) -> Option<usize> {
-        let mut rows = self.pids.iter().enumerate().filter(|(_, other)| **other == pid && pid > 0);
-        rows.find(|(row, _)| self.rows[*row].ended == 0).map(|(row, _)| row)
     }
 
     fn held(&self) -> impl Iterator<Item = usize> + '_ {
@@ -512,12 +532,18 @@ impl Streams {
             // A child that has not become its program yet has a copy: closing ours would not do.
             let _ = poller.remove(pipe);
         }
-        self.rows[row] = NO_ROW;
-        self.pids[row] = 0;
+        self.by_pid.remove(&mut self.rows[..self.used], row);
+        self.reset(row);
         self.open.remove(row);
         self.marked.remove(row);
         self.lossy.remove(row);
         self.forget_dropped(row);
+    }
+
+    /// Empties a row, but for the columns of the index: they can be of other rows.
+    fn reset(&mut self, row: usize) {
+        let by_pid = self.rows[row].by_pid;
+        self.rows[row] = Row { by_pid, ..NO_ROW };
     }
 }
 
