@@ -307,7 +307,11 @@ fn hostile_datagrams_change_nothing_and_are_told_rarely() {
         vec![vec![], vec![0; 65_507], vec![b'a'; 65_507], long, cut, b"Disable a".to_vec()];
     all.extend((1..=255u8).map(|byte| vec![byte; 8]));
     all.extend([" ", "\n", "enable", "disable disable", "a disable b"].map(|s| s.into()));
-    all.iter().for_each(|datagram| send((ip, PORT), datagram));
+    for datagram in &all {
+        send((ip, PORT), datagram);
+        // More at once would be lost in the kernel.
+        thread::sleep(Duration::from_millis(4));
+    }
     send((ip, PORT), b"disable nobody");
     world.log().wait_for("control msg for unknown job nobody");
     assert!(pids.into_iter().all(alive));
@@ -343,13 +347,15 @@ fn a_flood_costs_little_and_does_not_slow_supervision() {
                 }
             });
         }
+        // By then it is no burst any more.
+        thread::sleep(Duration::from_secs(5));
         let (begin, before) = (Instant::now(), cpu_time(world.pid()));
-        for n in 0..5 {
+        for n in 0..10 {
             world.config(&(listen_on(ip) + &sleepers("a") + &sleepers(&format!("new{n}"))));
             let asked = Instant::now();
             world.started(&format!("new{n}"));
             assert!(asked.elapsed() < common::stretched(3), "{:?}", asked.elapsed());
-            thread::sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(500));
         }
         let share = 10_000 * (cpu_time(world.pid()) - before) / begin.elapsed().as_millis() as u64;
         eprintln!("in a flood pmtr has {} % of a CPU", share / 10);
@@ -358,7 +364,7 @@ fn a_flood_costs_little_and_does_not_slow_supervision() {
     });
     assert_eq!(world.starts("a"), 1);
     let told = world.log().own("control msg");
-    assert!(told.len() < 30, "{} lines", told.len());
+    assert!(told.len() < 40, "{} lines", told.len());
 }
 
 #[test]
@@ -366,8 +372,13 @@ fn a_command_behind_a_burst_is_obeyed() {
     let ip = own_address();
     let world = World::with(&(listen_on(ip) + &sleepers("a")));
     world.started("a");
-    for _ in 0..150 {
-        send((ip, PORT), b"enable a");
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    for n in 0..10_000 {
+        socket.send_to(b"enable a", (ip, PORT)).expect("sending");
+        if n % 100 == 0 {
+            // A socket of the kernel's usual size holds some hundreds.
+            thread::sleep(Duration::from_millis(10));
+        }
     }
     send((ip, PORT), b"disable a");
     world.log().wait_for("disabling a");
