@@ -188,6 +188,9 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// What stands where there is none. All zeros.
+    pub(super) const NONE: Prefix = Prefix { address: [0; 16], bits: 0 };
+
     /// Reads `ADDRESS` or `ADDRESS/BITS`. What stands behind the bits that
     /// count does not matter.
     pub(super) fn parse(text: &[u8]) -> Option<Prefix> {
