@@ -418,6 +418,7 @@ const UDP: &[Promise] = &[
         "the report, byte for byte; jobs that will not be restarted are left out; several",
         &[
             "a_report_is_the_host_and_a_line_a_job",
+            "jobs_that_have_ended_and_will_not_be_restarted_are_left_out",
             "each_report_to_has_the_address_of_its_own_interface",
             "every_report_to_gets_one_by_ipv6_too",
         ],

@@ -39,16 +39,32 @@ fn a_report_is_the_host_and_a_line_a_job() {
     let collector = Collector::at(Ipv4Addr::LOCALHOST);
     let jobs = job("b", "cmd /bin/sleep 1000\n  order 1")
         + &job("a", "cmd /bin/sleep \"1000\" 1000")
-        + &job("setup", "cmd /bin/true\n  once")
+        + &job("setup", "cmd /bin/sleep 1000\n  once")
         + &job("off", "cmd /bin/nowhere\n  disable")
         + &job("é", "cmd /bin/sh -c \"exit 33\"\n  disable");
     let world = World::with(&(report_to(&collector) + &jobs));
     let report = collector.next();
-    let (a, b) = (world.pid_of("a"), world.pid_of("b"));
+    let [a, b, setup] = ["a", "b", "setup"].map(|name| world.pid_of(name));
     let lines = format!(
-        "a e 0 {a} /bin/sleep\noff d 0 0 /bin/nowhere\né d 0 0 /bin/sh\nb e 0 {b} /bin/sleep\n"
+        "a e 0 {a} /bin/sleep\nsetup e 0 {setup} /bin/sleep\noff d 0 0 /bin/nowhere\n\
+         é d 0 0 /bin/sh\nb e 0 {b} /bin/sleep\n"
     );
     assert_eq!(report, format!("report {}\n{lines}", host_name()));
+}
+
+#[test]
+fn jobs_that_have_ended_and_will_not_be_restarted_are_left_out() {
+    let collector = Collector::at(Ipv4Addr::LOCALHOST);
+    let jobs = job("setup", "cmd /bin/sh -c \"exit 1\"\n  wait\n  once")
+        + &job("bye", "cmd /bin/sh -c \"exit 33\"")
+        + &sleepers("a");
+    let world = World::with(&(report_to(&collector) + &jobs));
+    world.exited("bye");
+    let report = collector.wait_line("a e # # /bin/sleep");
+    let report = if report.contains("bye ") { collector.next() } else { report };
+    let [host, a] = report.lines().collect::<Vec<_>>()[..] else { panic!("{report}") };
+    assert_eq!(host, format!("report {}", host_name()));
+    assert!(a.starts_with("a e "), "{a}");
 }
 
 #[test]
