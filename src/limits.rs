@@ -69,6 +69,10 @@ pub const RING_RESERVED_BYTES: usize = 16 * 1024;
 /// How many records go to the log in one system call, where they are there.
 pub const LOG_BATCH: usize = 32;
 
+/// How many jobs are started or signalled in one turn of the loop; then the log is
+/// handed on, whose ring has no room for what is to be said of 1,000 jobs.
+pub const ACTIONS_PER_TURN: usize = 16;
+
 /// How many job output pipes are read in one turn of the loop; the others come
 /// next, so that no number of busy jobs keeps it from its other work for long.
 pub const STREAMS_PER_TURN: usize = 64;

@@ -108,6 +108,23 @@ fn t_does_not_create_a_missing_file() {
     assert_eq!(files(&world), Vec::<String>::new());
 }
 
+/// A start creates the file where it can, and is refused where it cannot.
+#[test]
+fn t_refuses_a_missing_file_just_if_a_start_does() {
+    let world = World::new();
+    std::os::unix::fs::symlink("nowhere", world.path("dangling")).unwrap();
+    for (name, status) in [("new.conf", 0), ("no/directory.conf", 1), ("dangling", 1)] {
+        let path = world.path(name);
+        let options = ["-t", "-c", path.to_str().unwrap()];
+        assert_eq!(world.run_bare(&options).status, Some(status), "-t on {name}");
+        assert!(!path.exists());
+        if status == 1 {
+            let start = ["-F", "--state-dir", "state", options[1], options[2]];
+            assert_eq!(world.run_bare(&start).status, Some(1), "a start on {name}");
+        }
+    }
+}
+
 #[test]
 fn t_warns_of_what_would_keep_a_job_from_starting() {
     let warned = [
@@ -227,6 +244,18 @@ fn relative_paths_work_for_a_daemon() {
     process::send(pid, nix::sys::signal::Signal::SIGTERM);
     process::gone(pid);
     assert!(!world.path("pid").exists());
+}
+
+/// Or whoever waits for the other end of a pipe waits as long as the daemon runs.
+#[test]
+fn a_daemon_keeps_nothing_open_of_its_caller() {
+    let open = "exec 9</dev/zero; exec \"$@\"";
+    let mut world = World::new().wrapped_in(&["/bin/sh", "-c", open, "sh"]);
+    world.config(&sleepers("a"));
+    world.start_daemon();
+    let open = process::descriptors(world.pid());
+    assert!(open.iter().all(|(_, file)| file.to_str() != Some("/dev/zero")), "{open:?}");
+    world.stop();
 }
 
 #[test]

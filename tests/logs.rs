@@ -166,10 +166,23 @@ fn longer_lines_lose_nothing() {
 }
 
 #[test]
+fn no_character_of_a_longer_line_is_torn() {
+    let mut world = World::new();
+    world.file("text", &format!("x{}\nnext\n", "é".repeat(5000)));
+    world.config(&job("a", "cmd /bin/cat $DIR/text\n  once"));
+    world.start();
+    world.log().wait_line("a", "next");
+    let all = world.log().lines("a").concat();
+    assert_eq!(all.chars().filter(|&c| c == 'é').count(), 5000);
+    assert!(!all.contains(['?', char::REPLACEMENT_CHARACTER]), "{all}");
+}
+
+#[test]
 fn control_characters_become_question_marks() {
-    let world = World::with(&script("a", "printf 'a\\033[31mb\\001\\177c\\007\\n'; echo last"));
+    let world =
+        World::with(&script("a", "printf 'a\\033[31mb\\001\\177c\\007\\000\\n'; echo last"));
     world.log().wait_line("a", "last");
-    assert_eq!(world.log().lines("a"), ["a?[31mb??c?", "last"]);
+    assert_eq!(world.log().lines("a"), ["a?[31mb??c??", "last"]);
 }
 
 #[test]
@@ -204,6 +217,15 @@ fn what_a_job_wrote_before_it_ended_is_logged() {
     world.exited("a");
     world.log().wait_line("a", "3");
     assert_eq!(world.log().lines("a"), ["1", "2", "3"]);
+}
+
+#[test]
+fn what_jobs_say_while_pmtr_ends_is_logged() {
+    let script = "trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.02; done";
+    let mut world = World::with(&job("a", &format!("cmd /bin/sh -c \"{script}\"")));
+    world.log().wait_line("a", "up");
+    world.stop();
+    world.log().wait_line("a", "bye");
 }
 
 #[test]

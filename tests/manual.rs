@@ -284,6 +284,7 @@ const RUNNING: &[Promise] = &[
             "output_and_ends_of_jobs_are_logged_while_a_wait_job_runs",
         ],
     ),
+    ("a clock that cannot be set", &["a_step_of_the_wall_clock_makes_no_restart_late_or_early"]),
     ("a failed fork is tried again", &["a_failed_fork_is_logged_and_tried_again"]),
     (
         "a depends file that is missing",

@@ -4,6 +4,8 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
@@ -241,6 +243,27 @@ fn a_file_that_is_gone_changes_nothing_until_it_is_back() {
     assert_eq!(world.starts("a"), 1);
 }
 
+#[test]
+fn a_file_that_cannot_be_read_changes_nothing() {
+    if needs_root("a_file_that_cannot_be_read_changes_nothing") {
+        return;
+    }
+    let mut world = World::new();
+    world.config(&sleepers("a"));
+    world.start_as_user(65534);
+    let pid = world.running("a");
+    let mode = |mode| fs::set_permissions(world.config_file(), fs::Permissions::from_mode(mode));
+    mode(0).unwrap();
+    world.fence();
+    world.log().wait_for("Permission denied");
+    world.log().wait_for("NOTE: using PREVIOUS job config");
+    assert!(alive(pid));
+    mode(0o644).unwrap();
+    world.config(&sleepers("a b"));
+    world.started("b");
+    assert_eq!(world.starts("a"), 1);
+}
+
 // Ways to save.
 
 /// Edits take effect when they are saved in this way, each of three times.
@@ -325,6 +348,41 @@ fn applies_by(editor: &str, arguments: &[&str]) {
     world.restarted("b", old);
     eventually("the new command", || !world.processes_with("1234").is_empty());
     assert_eq!(world.starts("a"), 1);
+}
+
+/// Two at once, or an editor that takes its time: what is there meanwhile is
+/// no configuration, and an empty file would stop everything.
+#[test]
+fn a_file_that_is_being_written_is_waited_for() {
+    let mut world = World::new();
+    world.file("dep", "one");
+    world.config(&(sleepers("a") + &dependent("b")));
+    world.start();
+    let (a, b) = (world.running("a"), world.running("b"));
+    let mut writer = fs::File::create(world.config_file()).unwrap();
+    // A second one makes pmtr look.
+    drop(fs::File::options().append(true).open(world.config_file()).unwrap());
+    world.file("dep", "two");
+    let b = world.restarted("b", b);
+    writer.write_all((sleepers("a c") + &dependent("b")).as_bytes()).unwrap();
+    drop(writer);
+    world.running("c");
+    assert_eq!([world.pid_of("a"), world.pid_of("b")], [a, b]);
+    assert_eq!(world.log().own("rescanning").len(), 1);
+}
+
+fn dependent(name: &str) -> String {
+    job(name, "cmd /bin/sleep 1000\n  depends {\n    $DIR/dep\n  }")
+}
+
+#[test]
+fn a_fifo_in_place_of_the_file_is_an_error_and_changes_nothing() {
+    let world = World::with(&sleepers("a"));
+    let pid = world.running("a");
+    nix::unistd::mkfifo(&world.path("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    fs::rename(world.path("fifo"), world.config_file()).unwrap();
+    world.log().wait_for("NOTE: using PREVIOUS job config");
+    assert!(alive(pid));
 }
 
 #[test]

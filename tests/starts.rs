@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::process::{self, limits, status};
-use common::{job, needs_root, sleepers, World, LONG};
+use common::{eventually, job, needs_root, sleepers, World, LONG};
 
 // What every job gets.
 
@@ -15,8 +17,11 @@ fn jobs_have_the_descriptors_0_1_and_2_only() {
     world.config(&sleepers("a b c"));
     world.start();
     for name in ["a", "b", "c"] {
-        let numbers = process::descriptors(world.running(name)).into_iter().map(|(fd, _)| fd);
-        assert_eq!(numbers.collect::<Vec<_>>(), [0, 1, 2], "{name}");
+        let pid = world.running(name);
+        // While it is loaded a program has its libraries open.
+        eventually(&format!("0, 1, 2 and no other descriptor of {name}"), || {
+            process::descriptors(pid).into_iter().map(|(fd, _)| fd).eq([0, 1, 2])
+        });
     }
 }
 
@@ -97,6 +102,14 @@ fn an_out_file_that_cannot_be_opened_is_told() {
 }
 
 #[test]
+fn an_out_file_that_the_user_may_not_open_is_told() {
+    if needs_root("an_out_file_that_the_user_may_not_open_is_told") {
+        return;
+    }
+    fails("cmd /bin/true\n  user nobody\n  out $DIR/o", "/o", "Permission denied");
+}
+
+#[test]
 fn an_err_file_that_cannot_be_opened_is_told() {
     fails("cmd /bin/true\n  err /etc", "/etc", "Is a directory");
 }
@@ -135,4 +148,16 @@ fn a_start_that_failed_is_tried_again_after_10_s() {
 fn a_job_that_cannot_start_does_not_hold_others_back() {
     let world = World::with(&(job("faulty", "cmd /no/such/program") + &sleepers("b")));
     world.started("b");
+}
+
+#[test]
+fn a_job_whose_output_waits_for_a_reader_holds_nobody_back() {
+    let mut world = World::new();
+    // Opening a FIFO for writing blocks until somebody reads it.
+    assert!(Command::new("mkfifo").arg(world.path("fifo")).status().unwrap().success());
+    world.config(&(job("a", "cmd /bin/sleep 1000\n  out $DIR/fifo") + &sleepers("b")));
+    world.start();
+    world.started("b");
+    assert_eq!(world.stop(), Some(0));
+    assert_eq!(world.processes(), []);
 }

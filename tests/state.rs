@@ -496,8 +496,9 @@ impl House {
     /// Writes the state file anew as if it were of another era.
     fn rewrite(&self, era: impl Fn(Era) -> Era) {
         let bytes = fs::read(self.file()).unwrap();
-        let header = Header::decode(&bytes).unwrap();
-        let record = Record::all(&bytes, &header.era).next().unwrap();
+        let header = Header::decode(bytes[..BLOCK_BYTES].try_into().unwrap()).unwrap();
+        let blocks = bytes.chunks_exact(BLOCK_BYTES).map(|block| block.try_into().unwrap());
+        let record = Record::all(blocks, &header.era).next().unwrap();
         let header = Header { era: era(header.era), ..header };
         let blocks = [header.encode(), record.encode(&header.era, 0)];
         fs::write(self.file(), blocks.concat()).unwrap();
@@ -728,7 +729,7 @@ fn full_disk(dir: &Path) -> ! {
     let mut state = open(dir);
     let mut start = |slot| state.started(slot, &Name::new(b"web"), 2, now(), now());
     for (slot, expected) in [(3, 1), (9, 2)] {
-        setrlimit(Resource::RLIMIT_FSIZE, offset(slot - 2), 1 << 30).unwrap();
+        setrlimit(Resource::RLIMIT_FSIZE, offset(slot - 2) as nix::libc::rlim_t, 1 << 30).unwrap();
         (slot..slot + 3).for_each(&mut start);
         assert_eq!(WARNINGS.0.load(Ordering::Relaxed), expected);
         setrlimit(Resource::RLIMIT_FSIZE, 1 << 30, 1 << 30).unwrap();

@@ -129,6 +129,56 @@ fn signals_are_heard_while_a_wait_job_runs() {
 }
 
 #[test]
+fn a_wait_job_that_is_changed_meanwhile_is_waited_for_anew() {
+    let setup = |options| until_go("setup", &format!("wait\n  once\n  {options}"));
+    let world = World::with(&(setup("") + &sleepers("later")));
+    world.log().wait_for("pausing for job setup to finish");
+    let old = world.pid_of("setup");
+    world.config(&(setup("env NEW=1") + &sleepers("later")));
+    world.restarted("setup", old);
+    world.log().wait_nth("pausing for job setup to finish", 2);
+    world.fence();
+    assert_eq!(world.starts("later"), 0);
+    world.file("setup.go", "");
+    world.started("later");
+}
+
+/// Later jobs start when an edit makes the file say `text` while a `wait` job runs.
+fn releases(text: &str) {
+    let world = World::with(&(until_go("setup", "wait\n  once") + &sleepers("later")));
+    world.log().wait_for("pausing for job setup to finish");
+    world.config(&(text.to_string() + &sleepers("later")));
+    world.started("later");
+}
+
+#[test]
+fn later_jobs_start_when_the_wait_job_is_deleted() {
+    releases("");
+}
+
+#[test]
+fn later_jobs_start_when_the_wait_job_is_disabled() {
+    releases(&until_go("setup", "wait\n  once\n  disable"));
+}
+
+#[test]
+fn later_jobs_start_when_the_job_is_no_wait_job_any_more() {
+    releases(&until_go("setup", "once"));
+}
+
+#[test]
+fn later_jobs_start_when_the_wait_job_cannot_be_started() {
+    let setup = job("setup", "cmd /no/such/program\n  wait\n  once");
+    World::with(&(setup + &sleepers("later"))).started("later");
+}
+
+#[test]
+fn later_jobs_start_when_the_wait_job_lacks_a_file_that_it_depends_on() {
+    let setup = job("setup", "cmd /bin/true\n  wait\n  once\n  depends {\n    $DIR/none\n  }");
+    World::with(&(setup + &sleepers("later"))).started("later");
+}
+
+#[test]
 fn once_and_exit_status_33_mean_no_restart() {
     let ends = |name, status, options| {
         job(name, &format!("cmd /bin/sh -c \"exit {status}\"\n  {options}"))
@@ -186,6 +236,16 @@ fn a_job_that_a_signal_ended_is_restarted_as_well() {
     let exit = world.exited("a");
     assert!(exit.text.ends_with("signal 9"), "{exit:?}");
     world.log().within(LONG).wait_after(&exit, "started job a [");
+}
+
+#[test]
+fn a_job_that_a_real_time_signal_ended_is_not_lost() {
+    let world = World::with(&sleepers("a"));
+    let pid = world.running("a");
+    let arguments = ["-40".to_string(), pid.to_string()];
+    assert!(Command::new("/bin/kill").args(arguments).status().unwrap().success());
+    let exit = world.exited("a");
+    assert!(exit.text.ends_with("signal 40"), "{exit:?}");
 }
 
 #[test]
@@ -394,22 +454,56 @@ fn pmtr_is_one_process() {
     assert_eq!(all, expected);
 }
 
+/// How often pmtr has gone to sleep so far.
+fn sleeps(world: &World) -> String {
+    process::status(world.pid(), "voluntary_ctxt_switches")
+}
+
+/// Waits until pmtr sleeps for a whole second: it has done all that it had to.
+fn falls_asleep(world: &World) {
+    patiently(LONG, "pmtr going to sleep", || {
+        let before = sleeps(world);
+        std::thread::sleep(Duration::from_secs(1));
+        (before == sleeps(world)).then_some(())
+    });
+}
+
 #[test]
 fn no_wake_up_without_a_reason() {
     let world = World::with(&sleepers("a b c"));
     world.running("c");
-    world.fence();
-    let switches = || process::status(world.pid(), "voluntary_ctxt_switches");
-    // The reload of the fence ends in a pause for the file to settle.
-    patiently(common::SHORT, "pmtr going to sleep", || {
-        let before = switches();
-        std::thread::sleep(Duration::from_secs(1));
-        (before == switches()).then_some(())
-    });
-    let before = switches();
+    falls_asleep(&world);
+    let before = sleeps(&world);
     // Longer than the 10 s after which the original wakes up.
     std::thread::sleep(Duration::from_secs(11));
-    assert_eq!(switches(), before);
+    assert_eq!(sleeps(&world), before);
+}
+
+#[test]
+fn a_job_that_closes_its_output_wakes_nobody() {
+    let world = World::with(&job("a", "cmd /bin/sh -c \"exec sleep 1000 >&- 2>&-\""));
+    world.running("a");
+    falls_asleep(&world);
+}
+
+#[test]
+fn a_syslog_that_does_not_read_wakes_nobody() {
+    let mut world = World::with(&job("a", "cmd /usr/bin/yes"));
+    world.running("a");
+    world.syslog().stall();
+    falls_asleep(&world);
+}
+
+#[test]
+fn a_stderr_that_is_closed_wakes_nobody() {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut world = World::new().stderr_to(writer);
+    world.config(&sleepers("a"));
+    world.start();
+    drop(reader);
+    world.config(&sleepers("a b"));
+    world.started("b");
+    falls_asleep(&world);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod common;
 
 use common::process::gone;
-use common::{eventually, job, sleepers, World};
+use common::{alive, eventually, job, sleepers, World, LONG};
 
 /// Sleepers that can be told apart by the seconds they sleep.
 fn numbered(numbers: &[u32]) -> String {
@@ -70,6 +70,19 @@ fn after_kill_9_the_processes_of_a_jobs_group_are_ended_too() {
     each_runs_once(&world, &[20001, 20002]);
     world.fence();
     each_runs_once(&world, &[20001, 20002]);
+}
+
+#[test]
+fn after_kill_9_a_job_that_ignores_sigterm_is_killed_before_its_next_start() {
+    let script = "trap '' TERM; echo deaf; while :; do sleep 0.1; done";
+    let mut world = World::with(&job("a", &format!("cmd /bin/sh -c \"{script}\"")));
+    world.log().wait_line("a", "deaf");
+    let old = world.pid_of("a");
+    world.kill();
+    world.start_silently();
+    let new = world.log().within(LONG).wait_nth("started job a [", 2).job_pid();
+    // Taken over, it would be the same.
+    assert!(new == old || !alive(old));
 }
 
 #[test]

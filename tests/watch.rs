@@ -16,7 +16,7 @@ use tempfile::TempDir;
 struct Scene {
     dir: TempDir,
     path: PathBuf,
-    watch: Watch,
+    watch: Box<Watch>,
 }
 
 impl Scene {
@@ -29,7 +29,9 @@ impl Scene {
     fn without_watch(path: &str) -> Scene {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join(path);
-        Scene { dir, path, watch: Watch::new() }
+        let mut watch = Box::new(Watch::new());
+        watch.start();
+        Scene { dir, path, watch }
     }
 
     fn laid(mut self) -> Scene {

@@ -3,7 +3,7 @@
 use super::cpu::CpuMask;
 use super::lexer::Place;
 use super::option::OPTION_COUNT;
-use super::spec::{Config, JobSpec, Span};
+use super::spec::{self, Config, JobSpec, Span};
 use super::ulimit::RESOURCES;
 use crate::limits::MAX_CPUS;
 
@@ -33,7 +33,7 @@ pub(super) struct Draft {
 impl Draft {
     /// A job that begins at `place`; `ulimits` is how many the configuration has already.
     pub fn new(place: Place, ulimits: usize) -> Self {
-        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::default() };
+        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::NONE };
         Draft {
             spec,
             place,
@@ -88,28 +88,20 @@ impl Config {
 
     /// Adds a job behind the others.
     pub(super) fn add(&mut self, job: JobSpec) -> Result<(), Full> {
-        let at = self.jobs.len() as u16;
-        let (Ok(rank) | Err(rank)) = self.rank(self.bytes(job.name));
+        let key = spec::hash(self.bytes(job.name));
         self.jobs.push(job).map_err(|_| Full)?;
-        self.by_name.insert(rank, at).map_err(|_| Full)
-    }
-
-    /// Where the job called `name` stands in `by_name`, or where it would.
-    pub(super) fn rank(&self, name: &[u8]) -> Result<usize, usize> {
-        let name_of = |&at: &u16| self.bytes(self.jobs[usize::from(at)].name);
-        self.by_name.binary_search_by(|at| name_of(at).cmp(name))
+        let at = self.jobs.len() - 1;
+        self.by_name.insert(&mut self.jobs, at, key);
+        Ok(())
     }
 
     /// Puts the jobs in the order of starting.
     pub(super) fn sort(&mut self) {
         self.jobs.sort_unstable_by_key(|job| (job.order, job.line));
-        let Config { jobs, by_name, text, .. } = self;
-        let name_of = |&at: &u16| {
-            let Span { at, len } = jobs[usize::from(at)].name;
-            &text[at as usize..][..len as usize]
-        };
-        // Which job is which has changed, how many there are has not.
-        (0..).zip(by_name.iter_mut()).for_each(|(position, at)| *at = position);
-        by_name.sort_unstable_by(|a, b| name_of(a).cmp(name_of(b)));
+        self.by_name.clear(&mut self.jobs);
+        for at in 0..self.jobs.len() {
+            let key = spec::hash(self.bytes(self.jobs[at].name));
+            self.by_name.insert(&mut self.jobs, at, key);
+        }
     }
 }

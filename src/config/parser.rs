@@ -219,7 +219,7 @@ impl Parser<'_> {
 
     /// The line of the job that is called so already.
     pub(super) fn line_of_job(&self, name: &[u8]) -> Option<u32> {
-        let at = self.config.by_name[self.config.rank(name).ok()?];
-        Some(self.config.jobs[usize::from(at)].line)
+        let at = self.config.find(name)?;
+        Some(self.config.jobs[at].line)
     }
 }

@@ -3,97 +3,114 @@
 //! A binary heap with a place for every job, so that finding the next deadline
 //! takes no time and moving one takes the logarithm of their number.
 
-use crate::limits::MAX_JOBS;
+use crate::supervise::table::Row;
 use crate::time::Instant;
 
-/// At most one deadline a job, by the job's slot.
+/// At most one deadline a job. The heap, and where in it a job's entry is, are
+/// columns of the jobs' rows: no entry is later than its children, at `2n + 1` and `2n + 2`.
 pub(super) struct Deadlines {
-    /// A heap: no entry is later than its children, at `2n + 1` and `2n + 2`.
-    heap: heapless::Vec<Entry, MAX_JOBS>,
-    /// Where in `heap` a slot's entry is, plus one; 0: it has none.
-    place: [u16; MAX_JOBS],
+    /// How many there are.
+    len: u16,
 }
 
-/// Of two at the same time the one with the lower slot is the sooner: jobs that
-/// are stopped or restarted together are so in the order of their rows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+/// The columns. All zeros: nothing is due.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    /// The heap's entry of this number: when something is due...
     at: Instant,
+    /// ...and for which job.
     slot: u16,
+    /// Where the entry of this row's job is, plus one; 0: it has none.
+    place: u16,
+}
+
+impl Due {
+    pub(super) const NONE: Due = Due { at: Instant::BOOT, slot: 0, place: 0 };
+
+    /// Of two at the same time the one with the lower slot is the sooner: jobs
+    /// that are stopped or restarted together are so in the order of their rows.
+    fn key(&self) -> (Instant, u16) {
+        (self.at, self.slot)
+    }
 }
 
 impl Deadlines {
     pub(super) const fn new() -> Self {
-        Deadlines { heap: heapless::Vec::new(), place: [0; MAX_JOBS] }
+        Deadlines { len: 0 }
     }
 
     /// The soonest deadline.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.first().map(|entry| entry.at)
+    pub(super) fn next(&self, rows: &[Row]) -> Option<Instant> {
+        (self.len > 0).then(|| rows[0].due.at)
     }
 
     /// The job with the soonest deadline, if that is not after `now`.
-    pub(super) fn due(&self, now: Instant) -> Option<u16> {
-        self.heap.first().filter(|entry| entry.at <= now).map(|entry| entry.slot)
+    pub(super) fn due(&self, rows: &[Row], now: Instant) -> Option<u16> {
+        (self.next(rows)? <= now).then(|| rows[0].due.slot)
     }
 
     /// Gives a job a deadline instead of the one it had, or none.
-    pub(super) fn set(&mut self, slot: u16, at: Option<Instant>) {
-        match (usize::from(self.place[usize::from(slot)]), at) {
+    pub(super) fn set(&mut self, rows: &mut [Row], slot: u16, at: Option<Instant>) {
+        match (usize::from(rows[usize::from(slot)].due.place), at) {
             (0, None) => {}
-            (0, Some(at)) => self.insert(Entry { at, slot }),
-            (place, None) => self.remove(place - 1),
+            (0, Some(at)) => self.insert(rows, at, slot),
+            (place, None) => self.remove(rows, place - 1),
             (place, Some(at)) => {
-                self.heap[place - 1].at = at;
-                self.restore(place - 1);
+                rows[place - 1].due.at = at;
+                self.restore(rows, place - 1);
             }
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
-        // A slot has one entry at most, so there is room for every slot's.
-        if self.heap.push(entry).is_ok() {
-            self.restore(self.heap.len() - 1);
-        }
+    /// A job has one entry at most, so there are as many places as are needed.
+    fn insert(&mut self, rows: &mut [Row], at: Instant, slot: u16) {
+        let last = usize::from(self.len);
+        self.len += 1;
+        (rows[last].due.at, rows[last].due.slot) = (at, slot);
+        self.restore(rows, last);
     }
 
-    fn remove(&mut self, at: usize) {
-        let gone = self.heap.swap_remove(at);
-        self.place[usize::from(gone.slot)] = 0;
-        if at < self.heap.len() {
-            self.restore(at);
+    fn remove(&mut self, rows: &mut [Row], at: usize) {
+        self.len -= 1;
+        let last = usize::from(self.len);
+        swap(rows, at, last);
+        rows[usize::from(rows[last].due.slot)].due.place = 0;
+        if at < last {
+            self.restore(rows, at);
         }
     }
 
     /// Moves the entry at `at`, the only one that may be out of order, to its place.
-    fn restore(&mut self, mut at: usize) {
-        while at > 0 && self.heap[at] < self.heap[(at - 1) / 2] {
-            self.swap(at, (at - 1) / 2);
+    fn restore(&self, rows: &mut [Row], mut at: usize) {
+        while at > 0 && rows[at].due.key() < rows[(at - 1) / 2].due.key() {
+            swap(rows, at, (at - 1) / 2);
             at = (at - 1) / 2;
         }
-        while let Some(child) = self.sooner_child(at) {
-            self.swap(at, child);
+        while let Some(child) = self.sooner_child(rows, at) {
+            swap(rows, at, child);
             at = child;
         }
-        self.note(at);
+        note(rows, at);
     }
 
     /// The sooner one of the children of `at`, if it is sooner than `at` itself.
-    fn sooner_child(&self, at: usize) -> Option<usize> {
-        let children = 2 * at + 1..self.heap.len().min(2 * at + 3);
-        let soonest = children.min_by_key(|&child| self.heap[child])?;
-        (self.heap[soonest] < self.heap[at]).then_some(soonest)
+    fn sooner_child(&self, rows: &[Row], at: usize) -> Option<usize> {
+        let children = 2 * at + 1..usize::from(self.len).min(2 * at + 3);
+        let soonest = children.min_by_key(|&child| rows[child].due.key())?;
+        (rows[soonest].due.key() < rows[at].due.key()).then_some(soonest)
     }
+}
 
-    fn swap(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        self.note(a);
-        self.note(b);
-    }
+fn swap(rows: &mut [Row], a: usize, b: usize) {
+    let (left, right) = (rows[a].due, rows[b].due);
+    (rows[a].due.at, rows[a].due.slot) = (right.at, right.slot);
+    (rows[b].due.at, rows[b].due.slot) = (left.at, left.slot);
+    note(rows, a);
+    note(rows, b);
+}
 
-    fn note(&mut self, at: usize) {
-        self.place[usize::from(self.heap[at].slot)] = at as u16 + 1;
-    }
+fn note(rows: &mut [Row], at: usize) {
+    rows[usize::from(rows[at].due.slot)].due.place = at as u16 + 1;
 }
 
 #[cfg(test)]
@@ -101,26 +118,28 @@ mod tests {
     extern crate std;
     use super::*;
     use proptest::prelude::*;
-    use std::{boxed::Box, collections::BTreeMap};
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
 
     proptest! {
         #[test]
         fn the_soonest_is_always_first(
             moves in proptest::collection::vec((0u16..40, proptest::option::of(0u64..50)), 1..300)
         ) {
-            let mut deadlines = Box::new(Deadlines::new());
+            let mut deadlines = Deadlines::new();
+            let mut rows: Vec<Row> = (0..40).map(|_| Row::VACANT).collect();
             let mut model = BTreeMap::new();
             for (slot, at) in moves {
-                deadlines.set(slot, at.map(Instant::from_secs));
+                deadlines.set(&mut rows, slot, at.map(Instant::from_secs));
                 match at {
                     Some(at) => model.insert(slot, at),
                     None => model.remove(&slot),
                 };
                 let soonest = model.values().min().map(|&at| Instant::from_secs(at));
-                prop_assert_eq!(deadlines.next(), soonest);
+                prop_assert_eq!(deadlines.next(&rows), soonest);
                 let first = model.iter().min_by_key(|(&slot, &at)| (at, slot)).map(|(&slot, _)| slot);
-                prop_assert_eq!(deadlines.due(Instant::from_secs(50)), first);
-                prop_assert_eq!(deadlines.due(Instant::BOOT).is_some(), soonest == Some(Instant::BOOT));
+                prop_assert_eq!(deadlines.due(&rows, Instant::from_secs(50)), first);
+                prop_assert_eq!(deadlines.due(&rows, Instant::BOOT).is_some(), soonest == Some(Instant::BOOT));
             }
         }
     }

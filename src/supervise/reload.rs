@@ -13,8 +13,8 @@ impl Supervisor {
         if self.leaving {
             return;
         }
-        let len = self.config().len().max(self.standby().len());
-        self.row_of[..len].fill(0);
+        let new = self.standby();
+        (0..new.len()).for_each(|position| new.set_row(position, 0));
         for slot in self.table.slots() {
             if self.table.state(slot) != State::Vacant {
                 self.reconcile_row(slot);
@@ -22,9 +22,8 @@ impl Supervisor {
         }
         self.live = 1 - self.live;
         self.turn = 0;
-        self.rowless = self.config().len() as u16;
-        self.rowless -= self.row_of[..len].iter().filter(|&&row| row > 0).count() as u16;
-        self.add_rowless();
+        self.seated = 0;
+        self.seat();
     }
 
     fn reconcile_row(&mut self, slot: u16) {
@@ -37,7 +36,7 @@ impl Supervisor {
         let spec = new.job(position);
         let is_same = old_spec.is_some_and(|old| old == spec);
         let is_disabled = spec.is_disabled();
-        self.row_of[position] = slot + 1;
+        self.standby().set_row(position, slot + 1);
         self.table.job_mut(slot).spec = Some(position as u16);
         if is_same {
             self.undo_control(slot, is_disabled);
@@ -77,14 +76,13 @@ impl Supervisor {
     }
 
     /// Gives rows to the jobs that have none yet, as far as there are any.
-    pub(super) fn add_rowless(&mut self) {
-        if self.rowless == 0 || self.leaving {
-            return;
-        }
-        for position in 0..self.config().len() {
-            if self.row_of[position] == 0 && !self.add_row(position) {
+    pub(super) fn seat(&mut self) {
+        while !self.leaving && usize::from(self.seated) < self.config().len() {
+            let position = usize::from(self.seated);
+            if self.config().row(position) == 0 && !self.add_row(position) {
                 return;
             }
+            self.seated += 1;
         }
     }
 
@@ -92,8 +90,7 @@ impl Supervisor {
         let spec = self.config().job(position);
         let (name, state) = (Name::new(spec.name()), first_state(spec.is_disabled()));
         let Some(slot) = self.table.add(name, position as u16, state) else { return false };
-        self.row_of[position] = slot + 1;
-        self.rowless -= 1;
+        self.configs[self.live].set_row(position, slot + 1);
         self.turn = self.turn.min(position as u16);
         true
     }

@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use crate::config::{Config, JobView};
-use crate::limits::MAX_JOBS;
 use crate::name::Name;
 use crate::supervise::job::{self, Depends, Idle, State, Step, Then, Turn};
 use crate::supervise::notice::Notice;
@@ -20,16 +19,13 @@ pub const DO_NOT_RESTART: i32 = 33;
 /// [`poll`](Self::poll) says until it says nothing, then wait for an event or
 /// for [`next_deadline`](Self::next_deadline). It is large, and all zeros at
 /// first: keep it in a static.
+#[repr(C)]
 pub struct Supervisor {
-    pub(super) configs: [Config; 2],
     /// Which of `configs` is the live one.
     pub(super) live: usize,
-    pub(super) table: Table,
-    /// The row of each job of the live configuration, plus one; 0: it has none yet.
-    pub(super) row_of: [u16; MAX_JOBS],
-    /// How many jobs of the live configuration have no row: there will be one
-    /// when a job that was taken out is gone.
-    pub(super) rowless: u16,
+    /// All jobs before this position have a row. The others get one when a
+    /// job that was taken out is gone.
+    pub(super) seated: u16,
     /// All jobs before this position have had their turn.
     pub(super) turn: u16,
     /// No start is tried before this.
@@ -39,22 +35,24 @@ pub struct Supervisor {
     /// All jobs are to be stopped for good.
     pub(super) leaving: bool,
     gone: bool,
+    /// Its first rows are next to what stands above, in the same page.
+    pub(super) table: Table,
+    pub(super) configs: [Config; 2],
 }
 
 impl Supervisor {
     /// A supervisor without jobs.
     pub const fn new() -> Self {
         Supervisor {
-            configs: [Config::new(), Config::new()],
             live: 0,
-            table: Table::new(),
-            row_of: [0; MAX_JOBS],
-            rowless: 0,
+            seated: 0,
             turn: 0,
             pause: None,
             starved: false,
             leaving: false,
             gone: false,
+            table: Table::new(),
+            configs: [Config::new(), Config::new()],
         }
     }
 
@@ -71,7 +69,7 @@ impl Supervisor {
     /// The job at a position of the live configuration; none while it waits for
     /// a row, and once it was stopped for good.
     pub fn job_at(&self, position: usize) -> Option<JobId> {
-        let row = self.row_of.get(position)?.checked_sub(1)?;
+        let row = self.config().row(position).checked_sub(1)?;
         Some(self.table.id(row)).filter(|&job| self.table.slot(job).is_some())
     }
 
@@ -221,8 +219,7 @@ impl Supervisor {
     }
 
     fn row_in_turn(&self) -> Option<u16> {
-        let is_in = usize::from(self.turn) < self.config().len();
-        is_in.then(|| self.row_of[usize::from(self.turn)])?.checked_sub(1)
+        self.config().row(usize::from(self.turn)).checked_sub(1)
     }
 
     /// Starts the next job whose turn it is, in the order of the configuration.
@@ -241,15 +238,16 @@ impl Supervisor {
 
     /// The next job that is queued, unless one before it has to be waited for.
     fn advance_turn(&mut self) -> Option<u16> {
-        while !self.leaving && usize::from(self.turn) < self.config().len() {
+        while usize::from(self.turn) < self.config().len() {
             let slot = self.row_in_turn();
             let state = slot.map(|slot| self.table.state(slot));
             if state == Some(State::Queued) {
                 return slot;
             }
+            let spec = self.config().job(usize::from(self.turn));
             // One without a row has yet to be started, too.
-            let is_ahead = state.map_or(true, State::holds);
-            if is_ahead && self.config().job(usize::from(self.turn)).waits() {
+            let holds = state.map_or(!spec.is_disabled(), State::holds);
+            if spec.waits() && holds {
                 return None;
             }
             self.turn += 1;
@@ -320,6 +318,10 @@ impl Supervisor {
     /// Gives a job its turn, be it behind jobs that had theirs already.
     pub(super) fn queue(&mut self, slot: u16) {
         self.table.enter(slot, State::Queued);
+        self.turn_back(slot);
+    }
+
+    fn turn_back(&mut self, slot: u16) {
         if let Some(position) = self.table.job(slot).spec {
             self.turn = self.turn.min(position);
         }
@@ -416,7 +418,7 @@ impl Supervisor {
             Then::Finish => self.table.enter(slot, State::Idle(Idle::Done)),
             Then::Remove => {
                 self.table.vacate(slot);
-                self.add_rowless();
+                self.seat();
             }
         }
     }
@@ -427,6 +429,10 @@ impl Supervisor {
     pub(super) fn stop(&mut self, slot: u16, then: Then) {
         let stopped = self.table.state(slot).stopped(then);
         self.table.enter(slot, stopped);
+        // A wait job holds those behind it while it is being stopped to be started anew.
+        if then == Then::Queue {
+            self.turn_back(slot);
+        }
     }
 
     fn on_depends(&mut self, now: Instant, job: JobId, digest: Result<u64, Unreadable>) {

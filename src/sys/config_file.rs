@@ -1,7 +1,10 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
-use super::std::ffi::{CStr, CString};
-use super::std::os::fd::OwnedFd;
+use super::pages::give_back;
+use super::std::ffi::{CStr, CString, OsStr};
+use super::std::os::fd::{AsRawFd, OwnedFd};
+use super::std::os::unix::ffi::OsStrExt;
+use super::std::path::Path;
 use super::std::prelude::v1::*;
 use super::std::sync::{Mutex, PoisonError};
 use crate::config::{self, Config, Problem, Token};
@@ -9,8 +12,10 @@ use crate::limits::TEXT_BYTES;
 use crate::name::write_lossy;
 use core::fmt;
 use nix::errno::Errno;
-use nix::fcntl::{open, OFlag};
-use nix::sys::stat::{fstat, lstat, Mode, SFlag};
+use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
+use nix::libc;
+use nix::sys::stat::{fstat, lstat, FileStat, Mode, SFlag};
+use nix::unistd::{faccessat, AccessFlags};
 
 /// The bytes of the file while it is being parsed, and one more to notice that
 /// it is too long.
@@ -36,6 +41,8 @@ struct Stamp {
 pub enum Refused {
     /// It cannot be read.
     Unreadable(Errno),
+    /// It is a FIFO.
+    Pipe,
     /// It has more bytes than `TEXT_BYTES`.
     TooLong,
     /// It has errors; each was told.
@@ -68,6 +75,18 @@ impl ConfigFile {
         }
     }
 
+    /// Whether [`create_if_missing`](Self::create_if_missing) would work. Allocates.
+    pub fn can_be_created(&self) -> Result<(), Errno> {
+        let path = Path::new(OsStr::from_bytes(self.path.to_bytes()));
+        let directory = path.parent().unwrap_or(path);
+        // A name that ends in a slash is no file's, and a dangling link leads elsewhere.
+        if lstat(path).is_ok() || self.path.to_bytes().ends_with(b"/") {
+            return Err(Errno::ENOENT);
+        }
+        let needed = AccessFlags::W_OK | AccessFlags::X_OK;
+        faccessat(AT_FDCWD, directory, needed, AtFlags::AT_EACCESS)
+    }
+
     /// A file on a read-only root is refused with another error than EEXIST.
     fn is_there(&self) -> bool {
         nix::sys::stat::stat(self.path.as_c_str()).is_ok()
@@ -82,7 +101,7 @@ impl ConfigFile {
         read: &mut dyn FnMut(&Token<'_>),
     ) -> Result<(), Refused> {
         let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
-        let len = self.read(&mut text[..]).map_err(Refused::Unreadable)?;
+        let len = self.read(&mut text[..])?;
         if len > TEXT_BYTES {
             return Err(Refused::TooLong);
         }
@@ -91,9 +110,17 @@ impl ConfigFile {
         parsed.map_err(Refused::Errors)
     }
 
+    /// Gives back the memory in which the file was while it was parsed.
+    pub fn forget_text(&self) {
+        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: bytes, which the next file is read over.
+        unsafe { give_back(&mut *text) };
+    }
+
     /// Whether the file is another one than the one last read, or has changed.
     pub fn has_changed(&self) -> bool {
-        self.open().and_then(|file| stamp(&file)).ok() != self.stamp
+        let stat = self.open().and_then(fstat);
+        stat.ok().map(|stat| Stamp::of(&stat)) != self.stamp
     }
 
     /// Whether a file that was just created is there as a whole: a link to
@@ -110,22 +137,52 @@ impl ConfigFile {
         open(self.path.as_c_str(), flags | OFlag::O_LARGEFILE, Mode::empty())
     }
 
-    /// Reads as much of the file as there is room for.
-    fn read(&mut self, text: &mut [u8]) -> Result<usize, Errno> {
-        self.stamp = None;
-        let file = self.open()?;
-        self.stamp = Some(stamp(&file)?);
-        let mut len = 0;
-        while len < text.len() {
-            match nix::unistd::read(&file, &mut text[len..]) {
-                Ok(0) => break,
-                Ok(read) => len += read,
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(len)
+    /// Whether somebody has the file open for writing: half of it may be there,
+    /// or nothing. The end of that is a change, too.
+    pub fn is_being_written(&self) -> bool {
+        self.open().is_ok_and(|file| keep_writers_out(&file) == Err(Errno::EAGAIN))
     }
+
+    /// Reads as much of the file as there is room for.
+    fn read(&mut self, text: &mut [u8]) -> Result<usize, Refused> {
+        self.stamp = None;
+        let file = self.open().map_err(Refused::Unreadable)?;
+        // At the start, and when told to, it is read even so.
+        let _ = keep_writers_out(&file);
+        let stat = fstat(&file).map_err(Refused::Unreadable)?;
+        self.stamp = Some(Stamp::of(&stat));
+        if is_pipe(&stat) {
+            return Err(Refused::Pipe);
+        }
+        read_all(&file, text).map_err(Refused::Unreadable)
+    }
+}
+
+fn read_all(file: &OwnedFd, text: &mut [u8]) -> Result<usize, Errno> {
+    let mut len = 0;
+    while len < text.len() {
+        match nix::unistd::read(file, &mut text[len..]) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(len)
+}
+
+/// Makes whoever opens the file for writing wait until it is closed here
+/// (fcntl(2), "Leases"). `EAGAIN`: somebody has it open for writing. Other
+/// errors: the file system, or its owner, does not let us.
+fn keep_writers_out(file: &OwnedFd) -> Result<(), Errno> {
+    // SAFETY: takes a descriptor and two numbers.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    Errno::result(result).map(|_| ())
+}
+
+/// A FIFO is never at its end, or at once.
+fn is_pipe(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO
 }
 
 /// Its name.
@@ -139,18 +196,22 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::Unreadable(errno) => f.write_str(errno.desc()),
+            Refused::Pipe => f.write_str("it is a FIFO, not a file"),
             Refused::TooLong => write!(f, "longer than TEXT_BYTES ({TEXT_BYTES} bytes)"),
             Refused::Errors(refused) => refused.fmt(f),
         }
     }
 }
 
-fn stamp(file: &OwnedFd) -> Result<Stamp, Errno> {
-    let stat = fstat(file)?;
-    Ok(Stamp {
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
-        size: stat.st_size as i64,
-        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-    })
+// Of another width on 32-bit machines.
+#[allow(clippy::unnecessary_cast)]
+impl Stamp {
+    fn of(stat: &FileStat) -> Self {
+        Stamp {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size as i64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        }
+    }
 }

@@ -17,7 +17,8 @@ use nix::sys::stat::{fstat, FileStat, Mode, SFlag};
 pub const CONTENT_BYTES: i64 = 16 << 20;
 
 /// The digest of the content of all files that `job` depends on, or the first
-/// one that cannot be read. Relative ones: see [`with_path`]. Reads them; does not block, does not allocate.
+/// one that cannot be read. Relative ones: see [`with_path`]. Reads them; does
+/// not block, does not allocate.
 pub fn digest(job: JobView<'_>, cwd: &CStr) -> Result<u64, Unreadable> {
     let mut hasher = DefaultHasher::new();
     for (file, path) in job.depends().enumerate() {
@@ -40,6 +41,17 @@ pub fn with_path<R>(
     if bytes.starts_with(b"/") {
         return with(path);
     }
+    with_joined(job, cwd, bytes, with)
+}
+
+/// Not inlined: only a relative path needs the room.
+#[inline(never)]
+fn with_joined<R>(
+    job: JobView<'_>,
+    cwd: &CStr,
+    bytes: &[u8],
+    with: impl FnOnce(&CStr) -> Result<R, Errno>,
+) -> Result<R, Errno> {
     let mut whole = Vec::<u8, PATH_BYTES>::new();
     let dir = job.dir().map_or(&b""[..], CStr::to_bytes);
     let cwd = if dir.starts_with(b"/") { b"" } else { cwd.to_bytes() };

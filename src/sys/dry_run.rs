@@ -37,11 +37,7 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
     let loaded = file.load(config, &mut found, &mut read);
     match loaded {
         Ok(()) => {}
-        // A start creates it.
-        Err(Refused::Unreadable(Errno::ENOENT)) => {
-            eprintln!("{file}: warning: no such file: a start would create it, empty");
-            return Verdict::Warned;
-        }
+        Err(Refused::Unreadable(Errno::ENOENT)) => return missing(file),
         Err(refused) => {
             eprintln!("parse failed: {file}: {refused}");
             return Verdict::Refused;
@@ -53,5 +49,19 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
     match warnings {
         0 => Verdict::Good,
         _ => Verdict::Warned,
+    }
+}
+
+/// A start creates the file, if it can.
+fn missing(file: &ConfigFile) -> Verdict {
+    match file.can_be_created() {
+        Ok(()) => {
+            eprintln!("{file}: warning: no such file: a start would create it, empty");
+            Verdict::Warned
+        }
+        Err(errno) => {
+            eprintln!("{file}: error: no such file, and none can be created: {}", errno.desc());
+            Verdict::Refused
+        }
     }
 }

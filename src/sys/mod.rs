@@ -14,6 +14,7 @@ mod held;
 mod lock;
 pub mod log;
 pub mod options;
+mod pages;
 pub mod pidfile;
 pub mod poll;
 pub mod reap;
@@ -25,6 +26,8 @@ pub mod start;
 pub mod state;
 pub mod streams;
 pub mod timer;
+#[cfg(all(panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]
+mod unwind;
 pub mod watch;
 
 use crate::supervise::Errno;

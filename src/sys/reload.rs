@@ -1,5 +1,6 @@
 //! The configuration in the loop: read, read again, and what its jobs depend on.
 
+use super::pages::give_back;
 use super::run::Shell;
 use super::std::format;
 use super::std::prelude::v1::*;
@@ -23,6 +24,7 @@ impl Shell {
         self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
         ::log::info!("pmtr: starting");
         self.apply();
+        self.tidy();
         Ok(())
     }
 
@@ -31,7 +33,8 @@ impl Shell {
         let Some(hints) = self.watch.settled(clock::now()) else { return };
         self.lay_watches();
         let may_be_half = hints.config_created && !self.config.is_link();
-        if hints.config_written || (!may_be_half && self.config.has_changed()) {
+        let is_new = hints.config_written || (!may_be_half && self.config.has_changed());
+        if is_new && !self.config.is_being_written() {
             self.reload();
         } else {
             self.tell_digests();
@@ -54,6 +57,7 @@ impl Shell {
                 ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
             }
         }
+        self.tidy();
     }
 
     /// Makes the configuration that was just read the live one.
@@ -61,6 +65,15 @@ impl Shell {
         self.supervisor.handle(clock::now(), Event::Reloaded);
         self.lay_watches();
         ::log::debug!("{} jobs are configured", self.supervisor.config().len());
+    }
+
+    /// Gives back the memory that only a load needs.
+    fn tidy(&mut self) {
+        self.config.forget_text();
+        let standby = self.supervisor.standby();
+        standby.clear();
+        // SAFETY: of an empty configuration only the lengths count, and they are zeros.
+        unsafe { give_back(standby) };
     }
 
     /// Watches what the live configuration needs watched.

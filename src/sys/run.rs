@@ -13,6 +13,7 @@ use super::streams::{StreamId, Streams};
 use super::timer::Timer;
 use super::watch::Watch;
 use super::{clock, log, reap};
+use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
@@ -31,7 +32,7 @@ pub struct Shell {
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    pub(super) watch: Watch,
+    pub(super) watch: MutexGuard<'static, Watch>,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -45,11 +46,13 @@ impl Shell {
     pub fn new(
         supervisor: MutexGuard<'static, Supervisor>,
         streams: MutexGuard<'static, Streams>,
+        mut watch: MutexGuard<'static, Watch>,
         state: State,
         config: ConfigFile,
     ) -> io::Result<Self> {
         let files = spawn::raise_file_limit();
         adopt_orphans();
+        watch.start();
         let shell = Shell {
             supervisor,
             streams,
@@ -57,7 +60,7 @@ impl Shell {
             signals: Signals::new()?,
             timer: Timer::new()?,
             spawner: Spawner::new(files)?,
-            watch: Watch::new(),
+            watch,
             state,
             config,
             cwd: current_dir()?,
@@ -82,7 +85,7 @@ impl Shell {
     pub fn run(&mut self) {
         let mut ready = Ready::new();
         loop {
-            self.act();
+            let is_more_to_do = self.act();
             let now = clock::now();
             let is_more_to_read = self.streams.turn(now, &self.poller);
             log::flush(now, Some(&self.poller));
@@ -90,7 +93,7 @@ impl Shell {
                 return;
             }
             self.timer.arm(self.next_deadline());
-            let found = self.poller.wait(&mut ready, !is_more_to_read);
+            let found = self.poller.wait(&mut ready, !is_more_to_read && !is_more_to_do);
             for n in 0..found {
                 self.on_ready(ready.token(n));
             }
@@ -135,18 +138,25 @@ impl Shell {
 
     // Doing.
 
-    /// Does all that is to be done now.
-    fn act(&mut self) {
-        loop {
+    /// Does what is to be done now, or a part of it. Returns whether there is more.
+    fn act(&mut self) -> bool {
+        for _ in 0..ACTIONS_PER_TURN {
             let now = clock::now();
-            let Some(action) = self.supervisor.poll(now) else { return };
-            match action {
-                Action::Spawn { job } => self.spawn(job),
-                Action::Look { job } => self.tell_digest(job),
-                Action::Signal { pid, signal } => self.signal(pid, signal),
-                Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
-                Action::Exit => self.leaving = Some(now + LAST_WORDS),
+            match self.supervisor.poll(now) {
+                Some(action) => self.perform(now, action),
+                None => return false,
             }
+        }
+        true
+    }
+
+    fn perform(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Spawn { job } => self.spawn(job),
+            Action::Look { job } => self.tell_digest(job),
+            Action::Signal { pid, signal } => self.signal(pid, signal),
+            Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
+            Action::Exit => self.leaving = Some(now + LAST_WORDS),
         }
     }
 
@@ -170,6 +180,9 @@ impl Shell {
         let opened = self.streams.open(name, &self.poller);
         let (stream, log) = opened.map_err(super::errno)?;
         let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
+        if spec.drops_log() {
+            self.streams.drops(stream);
+        }
         self.note_spawn(stream, &spawned);
         spawned
     }

@@ -15,6 +15,7 @@ use super::std::process::ExitCode;
 use super::std::sync::{Mutex, PoisonError};
 use super::std::{env, eprintln, format, println};
 use super::streams::Streams;
+use super::watch::Watch;
 use super::{clock, log};
 use crate::supervise::Supervisor;
 
@@ -25,9 +26,10 @@ const FAILED: u8 = 1;
 /// The exit status of a command line that is not understood.
 const WRONG_USAGE: u8 = 2;
 
-// The two large tables. All zeros, so they cost memory only as far as they are used.
+// The large tables. All zeros, so they cost memory only as far as they are used.
 static SUPERVISOR: Mutex<Supervisor> = Mutex::new(Supervisor::new());
 static STREAMS: Mutex<Streams> = Mutex::new(Streams::new());
+static WATCH: Mutex<Watch> = Mutex::new(Watch::new());
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -85,16 +87,28 @@ fn supervise(options: Options) -> ExitCode {
 }
 
 /// Everything that comes before the first job, and why it came to nothing.
+///
+/// Not inlined: what it needs of the stack is free again when the loop runs.
+#[inline(never)]
 fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
+    let is_foreground = options.foreground || daemon::is_process_one();
+    if !is_foreground {
+        daemon::close_inherited();
+    }
     start_log(&options);
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;
     daemon::sanitise_stdio().map_err(|error| format!("cannot open /dev/null: {error}"))?;
-    let launch = detach(&options)?;
+    let launch = if is_foreground {
+        Launch::foreground()
+    } else {
+        daemon::detach().map_err(|error| format!("cannot become a daemon: {error}"))?
+    };
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
     let mut shell = Shell::new(
         SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner),
         STREAMS.lock().unwrap_or_else(PoisonError::into_inner),
+        WATCH.lock().unwrap_or_else(PoisonError::into_inner),
         state,
         config_file(&options)?,
     )
@@ -115,14 +129,6 @@ fn start_log(options: &Options) {
     let echo = if options.echo { log::Echo::Forced } else { log::Echo::Auto };
     let setup = log::Setup { socket: options.log_socket.clone(), echo, level };
     log::start(&setup, clock::now());
-}
-
-/// Becomes a daemon where that is wanted and can be.
-fn detach(options: &Options) -> Result<Launch, String> {
-    if options.foreground || daemon::is_process_one() {
-        return Ok(Launch::foreground());
-    }
-    daemon::detach().map_err(|error| format!("cannot become a daemon: {error}"))
 }
 
 fn write_pidfile(path: &Path) -> Result<PidFile, String> {

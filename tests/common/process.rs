@@ -122,6 +122,31 @@ pub fn marked(mark: &str) -> Vec<i32> {
     all().into_iter().filter(has_mark).filter(|&pid| alive(pid)).collect()
 }
 
+/// The processes, started at `since` or later, that are just becoming other
+/// programs.
+pub fn all_in_exec(since: f64) -> Vec<i32> {
+    all().into_iter().filter(|&pid| start(pid) >= since && is_in_exec(pid)).collect()
+}
+
+/// Whether a process is just becoming another program: for a moment it has no
+/// environment then, and so no mark.
+pub fn is_in_exec(pid: i32) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ"));
+    alive(pid) && environment.is_ok_and(|bytes| bytes.is_empty())
+}
+
+/// When the process was started, in seconds since the machine was.
+fn start(pid: i32) -> f64 {
+    // The kernel counts hundredths for everyone (USER_HZ).
+    stat(pid, 22).and_then(|ticks| ticks.parse().ok()).map_or(0.0, |ticks: f64| ticks / 100.0)
+}
+
+/// The time, in seconds since the machine was started.
+pub fn uptime() -> f64 {
+    let text = fs::read_to_string("/proc/uptime").expect("/proc/uptime");
+    text.split(' ').next().and_then(|secs| secs.parse().ok()).expect("seconds")
+}
+
 /// Every process there is.
 fn all() -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc");

@@ -28,6 +28,8 @@ pub struct World {
     pub(super) wrapper: Vec<String>,
     pub(super) user: Option<u32>,
     pub(super) stderr: Option<Stdio>,
+    /// When it began, for the kernel: in seconds since the machine was started.
+    born: f64,
     // Dropped last: everything else lies in it.
     pub(super) dir: TempDir,
 }
@@ -57,6 +59,7 @@ impl World {
             wrapper: Vec::new(),
             user: None,
             stderr: None,
+            born: process::uptime().floor(),
             dir,
         }
     }
@@ -248,16 +251,22 @@ impl Drop for World {
 
 impl World {
     /// Kills what is left of this world, until nothing is: a process that forks
-    /// meanwhile is found the next time.
+    /// meanwhile is found the next time, one without a mark for the moment when
+    /// it has one again.
     fn end_all(&self) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        loop {
+        let mut unclear = process::all_in_exec(self.born);
+        while Instant::now() < deadline {
+            unclear.retain(|&pid| process::is_in_exec(pid));
             let left = self.processes();
-            if left.is_empty() || Instant::now() > deadline {
+            if left.is_empty() && unclear.is_empty() {
                 return;
             }
-            for pid in left {
+            for &pid in &left {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            if !left.is_empty() {
+                unclear = process::all_in_exec(self.born);
             }
             std::thread::sleep(Duration::from_millis(2));
         }

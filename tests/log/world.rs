@@ -59,6 +59,8 @@ pub struct World {
     pub poller: Poller,
     pub now: Instant,
     pub path: PathBuf,
+    /// The last turn was not the end of it.
+    pub more: bool,
     ready: Ready,
     _directory: tempfile::TempDir,
 }
@@ -73,6 +75,7 @@ impl World {
             poller: Poller::new().unwrap(),
             now: Instant::from_secs(1000),
             path: directory.path().join("log"),
+            more: false,
             ready: Ready::new(),
             _directory: directory,
         }
@@ -131,7 +134,7 @@ impl World {
                 token => self.log.ready(token, self.now, &self.poller),
             }
         }
-        self.streams.turn_with(&mut self.log, self.now, &self.poller);
+        self.more = self.streams.turn_with(&mut self.log, self.now, &self.poller);
         self.flush();
         count
     }

@@ -78,6 +78,18 @@ fn a_wait_job_that_is_enabled_holds_only_jobs_that_have_not_started() {
 }
 
 #[test]
+fn a_wait_job_that_is_enabled_while_it_is_being_stopped_holds_jobs_that_have_not_started() {
+    let mut w = with(&["setup: wait, disable", "abc"]);
+    w.at(0).expect_spawn("abc").enable("setup").expect_spawn("setup");
+    w.at(20).exits("setup", 0).expect_spawn("setup");
+    w.disable("setup").expect_term("setup").world.forks_fail = true;
+    w.at(25).reload(&["setup: wait, disable", "abc", "def"]).expect_failed_spawn("def");
+    w.enable("setup").world.forks_fail = false;
+    w.at(26).expect_nothing().dies("setup", 15).expect_spawn("setup");
+    w.at(40).exits("setup", 0).expect_spawn("setup").expect_spawn("def");
+}
+
+#[test]
 fn a_job_that_is_done_cannot_be_enabled() {
     let mut w = with(&["setup: once"]);
     w.at(0).expect_spawn("setup").exits("setup", 0);

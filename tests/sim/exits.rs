@@ -1,5 +1,6 @@
 //! Manual, "Jobs that exit on their own"; compat.md, "Running".
 
+use pmtr::limits::MAX_JOBS;
 use pmtr::supervise::Stage;
 
 use crate::expect::with;
@@ -155,6 +156,24 @@ fn an_adopted_orphan_is_no_concern() {
     w.at(0).expect_spawn("tunnel");
     w.world.end_orphan(4711);
     w.at(1000).expect_nothing();
+}
+
+#[test]
+fn an_orphan_with_the_old_number_of_a_job_is_no_concern() {
+    let mut w = with(&["tunnel"]);
+    w.at(0).expect_spawn("tunnel");
+    w.at(60).exits("tunnel", 0).expect_spawn("tunnel");
+    w.at(61).world.end_orphan(101);
+    assert_eq!(w.pid("tunnel"), 102);
+    w.at(120).exits("tunnel", 0).expect_spawn("tunnel");
+}
+
+#[test]
+fn more_processes_come_and_go_than_any_table_holds() {
+    let mut w = with(&["tunnel"]);
+    for second in 0..3 * MAX_JOBS as u64 {
+        w.at(10 * second).expect_spawn("tunnel").exits("tunnel", 0);
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! "Operator notes" and "Job exits" and for every line of compat.md, "Running", that the
 //! machine decides; and random storms.
 
+mod dice;
 mod expect;
+mod oracle;
 mod world;
 
 mod bounce;
@@ -15,3 +17,4 @@ mod reload;
 mod room;
 mod shutdown;
 mod stop;
+mod storm;

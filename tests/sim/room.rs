@@ -52,12 +52,21 @@ fn a_wait_job_without_a_row_holds_later_jobs() {
 }
 
 #[test]
+fn a_disabled_wait_job_without_a_row_holds_nobody() {
+    let mut w = full();
+    let mut jobs: Vec<String> = vec!["setup: wait, once, disable".into()];
+    jobs.extend(names("old").iter().skip(1).map(|name| format!("{name}: nice 1")));
+    w.world.reload(&text(&jobs));
+    w.skip().dies("old1", 15).expect_spawn("old1");
+}
+
+#[test]
 fn jobs_without_a_row_do_not_hold_a_shutdown_up() {
     let mut w = full();
     w.world.reload(&text(&names("new")));
     w.skip().at(6).shut_down(15).expect_nothing();
-    for name in &names("old") {
-        w.dies(name, 15);
+    for name in names("old") {
+        w.dies(&name, 15);
     }
     w.expect_exit();
     w.at(1000).expect_nothing();

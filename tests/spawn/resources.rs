@@ -117,7 +117,7 @@ fn our_own_limit_on_files_is_raised_to_what_we_need() {
     assert_eq!(raise_file_limit(), Limit { soft: 64, hard: 128 });
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if may_raise_limits("raising the hard limit on files") {
-        assert!(soft > pmtr::limits::MAX_STREAMS as u64);
+        assert!(soft > pmtr::limits::MAX_STREAMS as libc::rlim_t);
         assert_eq!(soft, hard);
     } else {
         assert_eq!((soft, hard), (128, 128));
@@ -137,9 +137,10 @@ fn or_as_far_as_an_ordinary_user_may() {
 fn more_files_than_we_need_stay() {
     if apart("resources::more_files_than_we_need_stay", |_| ()) {
         let more = pmtr::limits::MAX_STREAMS as u64 + 1000;
-        setrlimit(Resource::RLIMIT_NOFILE, more, more + 1).unwrap();
+        let both = (more as libc::rlim_t, more as libc::rlim_t + 1);
+        setrlimit(Resource::RLIMIT_NOFILE, both.0, both.1).unwrap();
         assert_eq!(raise_file_limit(), Limit { soft: more, hard: more + 1 });
-        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (more, more + 1));
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), both);
     }
 }
 

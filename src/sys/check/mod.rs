@@ -152,7 +152,7 @@ impl Examiner<'_> {
     }
 
     fn ulimits(&mut self) {
-        for ulimit in spawn::ulimits(self.job) {
+        for ulimit in self.job.ulimits() {
             let limit = Limit::both(ulimit.value);
             // In a process of its own: the limit is not to hurt the rest of this one.
             if let Err(error) = in_child(|| spawn::set_limit(ulimit.resource, limit)) {

@@ -14,7 +14,8 @@
 //! 8. **ulimit**, while it may still raise them; that of open files is only
 //!    raised here, not lowered, because files are still to be opened
 //! 9. the log's pipe is given to the user, who may want to open /dev/stdout
-//! 10. **gid**, **uid**: real, effective and saved
+//! 10. **gid**, **uid**: real, effective and saved; if that user has more processes
+//!     than its `ulimit -u` by now, it is exec that fails (`EAGAIN`, execve(2))
 //! 11. **in**, **out**, **err**, opened as that user
 //! 12. what is open above 2 will be closed by exec
 //! 13. the **ulimit** of open files
@@ -39,7 +40,7 @@ use super::env::{pointers, Environment, UserText, MAX_VARIABLES};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
 use super::user::User;
-use crate::config::{JobView, Resource, Ulimit};
+use crate::config::{JobView, Resource};
 use crate::limits::MAX_ARGS;
 use crate::supervise::Stage;
 use crate::sys::state::Entry;
@@ -212,25 +213,16 @@ const WORD_BYTES: usize = size_of::<c_ulong>();
 
 /// `ulimit`, but for open files, whose hard limit is at most raised.
 fn limits(job: JobView<'_>) -> Result<(), Errno> {
-    for ulimit in ulimits(job).filter(|ulimit| ulimit.resource != Resource::Nofile) {
+    for ulimit in job.ulimits().iter().filter(|ulimit| ulimit.resource != Resource::Nofile) {
         limit::set(ulimit.resource, Limit::both(ulimit.value))?;
     }
     file_limit(job).map_or(Ok(()), |limit| allow_files(limit.hard))
 }
 
-/// The `ulimit`s that count: of a limit that is given twice the last one does.
-pub(in crate::sys) fn ulimits(job: JobView<'_>) -> impl Iterator<Item = Ulimit> + '_ {
-    let given = job.ulimits();
-    let counts = move |(n, ulimit): &(usize, &Ulimit)| {
-        given.iter().skip(n + 1).all(|later| later.resource != ulimit.resource)
-    };
-    given.iter().enumerate().filter(counts).map(|(_, ulimit)| *ulimit)
-}
-
 /// The limit on open files that the job asks for.
 fn file_limit(job: JobView<'_>) -> Option<Limit> {
-    let mut files = ulimits(job).filter(|ulimit| ulimit.resource == Resource::Nofile);
-    files.next().map(|ulimit| Limit::both(ulimit.value))
+    let files = job.ulimits().iter().find(|ulimit| ulimit.resource == Resource::Nofile);
+    files.map(|ulimit| Limit::both(ulimit.value))
 }
 
 fn allow_files(hard: u64) -> Result<(), Errno> {

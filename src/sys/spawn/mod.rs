@@ -20,7 +20,7 @@ use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
-pub(super) use child::{affinity, enter_dir, nice, ulimits, NoWayBack};
+pub(super) use child::{affinity, enter_dir, nice, NoWayBack};
 pub(super) use user::User;
 
 pub(super) use limit::set as set_limit;
@@ -69,8 +69,8 @@ impl Spawner {
 
     /// Starts a job; returns the pid of its process, which is the id of its
     /// session and group, too. `log` is where stdout and stderr go that have no
-    /// file of their own: the write end of a pipe, and none of 0, 1, 2. `entry`
-    /// is where the process is recorded before it does anything else.
+    /// file of their own: the write end of a pipe, blocking, and none of 0, 1, 2.
+    /// `entry` is where the process is recorded before it does anything else.
     ///
     /// Fails when there can be no process (fork(2)). A process that cannot
     /// become its program is told by [`next_report`](Self::next_report), and

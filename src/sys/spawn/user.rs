@@ -54,7 +54,7 @@ impl User {
     /// Takes on the supplementary groups (initgroups(3)).
     pub fn take_groups(&self) -> Result<(), Errno> {
         // SAFETY: as in `look_up`; the name ends with a NUL.
-        let result = unsafe { libc::initgroups(self.name.as_ptr(), self.gid.as_raw() as _) };
+        let result = unsafe { libc::initgroups(self.name.as_ptr(), self.gid.as_raw()) };
         Errno::result(result).map(drop)
     }
 

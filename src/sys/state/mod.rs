@@ -32,7 +32,6 @@ use super::std::{
     prelude::v1::*,
     thread, vec,
 };
-use crate::limits::MAX_JOBS;
 use crate::name::Name;
 use crate::process::Process;
 use crate::state::{offset, Era, Header, Record, BLOCK_BYTES};
@@ -238,10 +237,11 @@ fn put(
 
 /// The records of this era in a file. The header tells whether there may be more in a moment.
 fn records(file: &OwnedFd, era: &Era) -> Vec<Record> {
-    if let Some(header) = Header::decode(&read_all(file)).filter(|header| header.era == *era) {
+    let header = blocks(file).next().and_then(|block| Header::decode(&block));
+    if let Some(header) = header.filter(|header| header.era == *era) {
         wait_for(&header);
     }
-    Record::all(&read_all(file), era).collect()
+    Record::all(blocks(file), era).collect()
 }
 
 /// Waits until the pmtr that held the file before is gone. Its lock is already,
@@ -262,19 +262,21 @@ fn wait_for(header: &Header) {
     }
 }
 
-fn read_all(file: &OwnedFd) -> Vec<u8> {
-    let mut bytes = vec![0; (MAX_JOBS + 1) * BLOCK_BYTES];
-    let mut len = 0;
-    while let Ok(more @ 1..) = pread(file, &mut bytes[len..], len as off_t) {
-        len += more;
-    }
-    bytes.truncate(len);
-    bytes
+/// The blocks of the file, one after the other: a buffer for all of it would be
+/// most of what pmtr ever allocates.
+fn blocks(file: &OwnedFd) -> impl Iterator<Item = [u8; BLOCK_BYTES]> + '_ {
+    let starts = (0..).step_by(BLOCK_BYTES);
+    starts.map_while(move |at| {
+        let mut block = [0; BLOCK_BYTES];
+        matches!(pread(file, &mut block, at), Ok(BLOCK_BYTES)).then_some(block)
+    })
 }
 
 /// The present era, and this process in it; none without a /proc of this PID namespace.
 fn here() -> Option<(Era, Process)> {
-    let boot = Era::parse_boot_id(&fs::read("/proc/sys/kernel/random/boot_id").ok()?)?;
+    let mut id = [0; leftovers::PROC_BYTES];
+    let id = leftovers::beginning("/proc/sys/kernel/random/boot_id", &mut id)?;
+    let boot = Era::parse_boot_id(id)?;
     let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
     let this = leftovers::process_at("/proc/self/stat")?;
     (this.pid == getpid().as_raw()).then_some((Era { boot, namespace }, this))
