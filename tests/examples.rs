@@ -100,6 +100,8 @@ fn assert_accepted(file: &Path) {
 }
 
 fn test_syntax(file: &Path) -> Finished {
+    // pmtr runs in the world's directory.
+    let file = fs::canonicalize(file).unwrap();
     World::new().run_bare(&["-t", "-c", file.to_str().unwrap()])
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Draft {
 impl Draft {
     /// A job that begins at `place`; `ulimits` is how many the configuration has already.
     pub fn new(place: Place, ulimits: usize) -> Self {
-        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::default() };
+        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::NONE };
         Draft {
             spec,
             place,

@@ -59,7 +59,7 @@ pub(super) enum Takes {
 }
 
 /// How many options there are.
-pub(super) const OPTION_COUNT: usize = 20;
+pub(super) const OPTION_COUNT: usize = 21;
 
 /// The table, in the order in which a job is best written.
 #[rustfmt::skip]
@@ -82,6 +82,9 @@ pub(super) static OPTIONS: [OptionRule; OPTION_COUNT] = [
         &["stdout", "output"], Again::Refused, Takes::Value(setter::out)),
     rule("err", "FILE | syslog", "append stderr to this file; syslog is the default",
         &["stderr", "error"], Again::Refused, Takes::Value(setter::err)),
+    rule("log", "block | drop",
+        "what becomes of output that the log does not take: the job waits (the default), or it is dropped",
+        &["logging"], Again::LastCounts, Takes::Value(setter::log)),
     rule("in", "FILE", "take stdin from this file; /dev/null is the default",
         &["stdin", "input"], Again::Refused, Takes::Value(setter::stdin)),
     rule("env", "NAME=VALUE", "set an environment variable (repeatable)",

@@ -96,6 +96,9 @@ fn job(job: JobView<'_>, out: &mut Out<'_>) -> fmt::Result {
     out(Piece::Own(format_args!("\n")))?;
     let files = [("dir", job.dir()), ("out", job.out()), ("err", job.err()), ("in", job.stdin())];
     files.into_iter().try_for_each(|(option, file)| string(option, file, out))?;
+    if job.drops_log() {
+        out(Piece::Own(format_args!("  log drop\n")))?;
+    }
     job.env().try_for_each(|variable| string("env", Some(variable), out))?;
     string("user", job.user(), out)?;
     numbers(job, out)?;

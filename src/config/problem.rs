@@ -189,6 +189,8 @@ pub enum ValueFault {
     },
     /// It is not `NAME=VALUE`.
     Env,
+    /// It is neither `block` nor `drop`.
+    Log,
     /// It is not a set of CPUs.
     Cpus(CpuFault),
     /// It is a set without any CPU.

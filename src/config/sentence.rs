@@ -102,6 +102,7 @@ fn value(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], fault: ValueFaul
             write!(f, "{word} is out of range: '{option}' goes from {min} to {max}")
         }
         ValueFault::Env => write!(f, "{word} is not NAME=VALUE"),
+        ValueFault::Log => write!(f, "{word} is neither 'block' nor 'drop'"),
         ValueFault::Cpus(fault) => cpus(f, &word, fault),
         ValueFault::NoCpu => write!(f, "{word} has no CPU in it: the job runs on any"),
         ValueFault::Resource => {

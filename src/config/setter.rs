@@ -59,6 +59,15 @@ fn output(p: &mut Parser<'_>, word: Word<'_>, file: fn(&mut JobSpec) -> &mut Spa
     }
 }
 
+/// What becomes of output that the log does not take.
+pub(super) fn log(p: &mut Parser<'_>, word: Word<'_>) {
+    match word.bytes {
+        b"block" => p.draft.spec.drops_log = false,
+        b"drop" => p.draft.spec.drops_log = true,
+        _ => p.refuse(word, ValueFault::Log),
+    }
+}
+
 pub(super) fn stdin(p: &mut Parser<'_>, word: Word<'_>) {
     if is_path(p, word) {
         p.keep(word, |job| &mut job.stdin);

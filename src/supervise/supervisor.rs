@@ -19,11 +19,10 @@ pub const DO_NOT_RESTART: i32 = 33;
 /// [`poll`](Self::poll) says until it says nothing, then wait for an event or
 /// for [`next_deadline`](Self::next_deadline). It is large, and all zeros at
 /// first: keep it in a static.
+#[repr(C)]
 pub struct Supervisor {
-    pub(super) configs: [Config; 2],
     /// Which of `configs` is the live one.
     pub(super) live: usize,
-    pub(super) table: Table,
     /// All jobs before this position have a row. The others get one when a
     /// job that was taken out is gone.
     pub(super) seated: u16,
@@ -36,21 +35,24 @@ pub struct Supervisor {
     /// All jobs are to be stopped for good.
     pub(super) leaving: bool,
     gone: bool,
+    /// Its first rows are next to what stands above, in the same page.
+    pub(super) table: Table,
+    pub(super) configs: [Config; 2],
 }
 
 impl Supervisor {
     /// A supervisor without jobs.
     pub const fn new() -> Self {
         Supervisor {
-            configs: [Config::new(), Config::new()],
             live: 0,
-            table: Table::new(),
             seated: 0,
             turn: 0,
             pause: None,
             starved: false,
             leaving: false,
             gone: false,
+            table: Table::new(),
+            configs: [Config::new(), Config::new()],
         }
     }
 

@@ -14,7 +14,7 @@ use nix::unistd::{sysconf, SysconfVar};
 /// The table must be worth the same when any of its pages become zeros.
 pub(super) unsafe fn give_back<T>(table: &mut T) {
     let page = page_bytes();
-    let at = core::ptr::from_mut(table).cast::<u8>();
+    let at = core::ptr::addr_of_mut!(*table).cast::<u8>();
     let before = at.align_offset(page);
     let Some(len) = size_of::<T>().checked_sub(before) else { return };
     let (first, len) = (at.wrapping_add(before), len - len % page);

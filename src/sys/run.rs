@@ -180,6 +180,9 @@ impl Shell {
         let opened = self.streams.open(name, &self.poller);
         let (stream, log) = opened.map_err(super::errno)?;
         let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
+        if spec.drops_log() {
+            self.streams.drops(stream);
+        }
         self.note_spawn(stream, &spawned);
         spawned
     }

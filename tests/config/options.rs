@@ -40,6 +40,7 @@ fn an_option_that_is_not_given_has_its_default() {
     assert_eq!((job.cpus(), job.ulimits()), (&[][..], &[][..]));
     assert_eq!((job.nice(), job.order(), job.bounce_every()), (0, 0, None));
     assert_eq!((job.is_disabled(), job.waits(), job.is_once()), (false, false, false));
+    assert!(!job.drops_log());
     assert_eq!(job.line(), 1);
 }
 
@@ -52,6 +53,7 @@ fn every_option_is_known_with_its_usage_and_its_purpose() {
         "dir",
         "out",
         "err",
+        "log",
         "in",
         "env",
         "user",
@@ -524,6 +526,31 @@ fn flags() {
     refuses("disable", [("yes", "unexpected 'yes': 'disable' takes no value")]);
     refuses("wait", [("5", "unexpected '5': 'wait' takes no value")]);
     refuses("once", [("wait", "'wait' must begin a line of its own")]);
+}
+
+#[test]
+fn log() {
+    accepts(
+        "log",
+        |job| job.drops_log(),
+        [("block", false), ("drop", true), ("\"drop\"", true), ("\n    drop", true)],
+    );
+    refuses(
+        "log",
+        [
+            ("", "'log' needs more: log block | drop"),
+            ("\"\"", "'' is neither 'block' nor 'drop'"),
+            ("Drop", "'Drop' is neither 'block' nor 'drop'"),
+            ("dropped", "'dropped' is neither 'block' nor 'drop'"),
+            ("drop block", "unexpected 'block' after the value of 'log': a value with white space needs quotes"),
+        ],
+    );
+    let parsed = parse(job("  log drop\n  log block"));
+    assert_eq!(
+        parsed.of(Severity::Warning),
+        ["'log' is given in line 4 and in line 5: the last one counts"]
+    );
+    assert!(!parsed.config.job(0).drops_log());
 }
 
 #[test]

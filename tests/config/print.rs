@@ -8,7 +8,7 @@ fn what_was_understood_is_printed_in_the_language_itself() {
         "job { name b\n order 5 }\n".replace("order", "cmd /y \"\" \"#x\" 'a\n order")
             + "listen on udp://[::]:5\nreport to udp://h:6@eth0\njob {\n once\n wait\n disable\n"
             + "bounce every 2m\n ulimit {\n -n 9\n RLIMIT_AS unlimited }\n cpu 9,0\n nice 20\n"
-            + "user u\n env \"A=x y\"\n env B=\n in /i\n err /e\n out /o\n dir \"/d d\"\n"
+            + "user u\n env \"A=x y\"\n env B=\n in /i\n log drop\n err /e\n out /o\n dir \"/d d\"\n"
             + "depends { \"name\" }\n depends {\n b \"}\" { }\n cmd /x \"a  b\" name\n name a\n}\n",
     );
     let expected = "\
@@ -21,6 +21,7 @@ job {
   out /o
   err /e
   in /i
+  log drop
   env \"A=x y\"
   env B=
   user u

@@ -104,6 +104,8 @@ fn word() -> impl Strategy<Value = String> {
         "disable",
         "wait",
         "once",
+        "log",
+        "log drop",
         "order",
         "report",
         "to",
@@ -176,7 +178,7 @@ fn option(n: usize) -> impl Strategy<Value = String> {
         any::<u32>().prop_map(|value| format!("ulimit {{ -n {value} -s infinity }}")),
         (1..40_000u32, select(vec!['s', 'm', 'h', 'd']))
             .prop_map(|(number, unit)| format!("bounce every {number}{unit}")),
-        select(vec!["disable", "wait", "once"]).prop_map(str::to_owned),
+        select(vec!["disable", "wait", "once", "log drop", "log block"]).prop_map(str::to_owned),
     ]
 }
 

@@ -97,6 +97,8 @@ fn jobs_are_equal_when_every_field_is() {
         ("  env A=1\n  disable", false),
         ("  env A=1\n  wait", false),
         ("  env A=1\n  once", false),
+        ("  env A=1\n  log block", true),
+        ("  env A=1\n  log drop", false),
     ] {
         assert_eq!(accept(job(options)).job(0) == base.job(0), equal, "{options}");
     }

@@ -3,6 +3,7 @@
 
 #[path = "../common/again.rs"]
 mod again;
+mod drops;
 mod stderr;
 mod streams;
 mod syslog;

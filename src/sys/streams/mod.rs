@@ -3,8 +3,9 @@
 //! A stream is marked when there is something to read. A [turn](Streams::turn)
 //! reads every marked stream once, in order, and goes on the next time after
 //! the one where it stopped, be it only because the log was full: a job that
-//! floods its pipe gets one read in a turn like any other. While the log has no room no pipe is read at all, so that
-//! jobs wait, and nothing is lost.
+//! floods its pipe gets one read in a turn like any other. While the log has no
+//! room no pipe is read, so that jobs wait, and nothing is lost; but for those of
+//! jobs with `log drop` (see `drops`).
 //!
 //! What is read goes into a buffer of a small pool. A stream has one only while it
 //! has text that is not logged: usually the beginning of a line, which is sent as it is
@@ -12,11 +13,14 @@
 //! others' text stays in their pipes, and no stream keeps its buffer for long.
 
 mod bits;
+mod drops;
 
 use super::held::Held;
 use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
 use super::std::{os::fd::OwnedFd, prelude::v1::*};
+use crate::dropped::Dropped;
+use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN, STREAM_BUFFERS, STREAM_BUFFER_BYTES};
 use crate::lines::{LineBuffer, TEXT_BYTES};
 use crate::name::Name;
@@ -47,11 +51,10 @@ const _: () = assert!(STREAM_BUFFERS <= 64);
 pub struct StreamId(u16);
 
 /// The table of all job output. All zeros when there is none.
+///
+/// What every turn of the loop looks at is next to the first rows, in the same page.
+#[repr(C)]
 pub struct Streams {
-    rows: [Row; MAX_STREAMS],
-    /// Apart from the rows, as all of them are looked through at the end of a job.
-    pids: [i32; MAX_STREAMS],
-    buffers: [Buffer; STREAM_BUFFERS],
     /// Bit `n`: buffer `n` is in use.
     in_use: u64,
     open: Bits,
@@ -65,6 +68,25 @@ pub struct Streams {
     contended: bool,
     /// How many jobs have ended.
     endings: u32,
+    /// The streams of the jobs that run, by their pids.
+    by_pid: Index,
+    /// How many rows, from the first one on, were ever used.
+    used: usize,
+    /// The streams that do not wait for the log (`log drop`).
+    lossy: Bits,
+    /// Those of which something is dropped, or which have to say more when the log has room.
+    dropping: Bits,
+    /// What was dropped and is not told of yet; in a table of its own, which is
+    /// not touched before there is any.
+    dropped: [Dropped; MAX_STREAMS],
+    /// What is to be dropped is read into this.
+    spare: LineBuffer,
+    /// The row to begin with where streams are only drained.
+    next_drained: usize,
+    /// Since when the log has room again.
+    flows_since: Instant,
+    rows: [Row; MAX_STREAMS],
+    buffers: [Buffer; STREAM_BUFFERS],
 }
 
 struct Row {
@@ -78,7 +100,20 @@ struct Row {
     last_words: bool,
     /// Which ending of a job was this one's; 0 while it runs.
     ended: u32,
+    /// The job's process; 0 before it has started.
+    pid: i32,
+    by_pid: Link,
     name: Name,
+}
+
+impl Linked for Row {
+    fn link(&self) -> &Link {
+        &self.by_pid
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.by_pid
+    }
 }
 
 struct Buffer {
@@ -108,6 +143,8 @@ const NO_ROW: Row = Row {
     continues: false,
     last_words: false,
     ended: 0,
+    pid: 0,
+    by_pid: Link::NONE,
     name: Name::NONE,
 };
 
@@ -118,9 +155,6 @@ impl Streams {
     /// An empty table. All zeros.
     pub const fn new() -> Self {
         Streams {
-            rows: [NO_ROW; MAX_STREAMS],
-            pids: [0; MAX_STREAMS],
-            buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
             in_use: 0,
             open: Bits::new(),
             marked: Bits::new(),
@@ -128,6 +162,16 @@ impl Streams {
             blocked: false,
             contended: false,
             endings: 0,
+            by_pid: Index::new(),
+            used: 0,
+            lossy: Bits::new(),
+            dropping: Bits::new(),
+            dropped: [Dropped::NONE; MAX_STREAMS],
+            spare: LineBuffer::new(),
+            next_drained: 0,
+            flows_since: Instant::BOOT,
+            rows: [NO_ROW; MAX_STREAMS],
+            buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
         }
     }
 
@@ -135,8 +179,9 @@ impl Streams {
     /// is for its stdout and stderr (it blocks, and is close-on-exec).
     ///
     /// When the table is full, the stream of the job that ended first is
-    /// closed, though processes that it left behind may still write to it; with no
-    /// such stream the error is `EMFILE`.
+    /// closed, though processes that it left behind may still write to it; what
+    /// the log does not take of it then is counted as lost. With no such stream the
+    /// error is `EMFILE`.
     pub fn open(&mut self, name: Name, poller: &Poller) -> Result<(StreamId, OwnedFd), Errno> {
         log::with(|log| self.open_with(log, name, poller))
     }
@@ -158,15 +203,24 @@ impl Streams {
         if let Some(fd) = ours.fd() {
             poller.add(fd, token(row), Interest::ReadOnce)?;
         }
-        self.rows[row] = Row { pipe: ours, name, ..NO_ROW };
-        self.pids[row] = 0;
+        self.used = self.used.max(row + 1);
+        self.reset(row);
+        (self.rows[row].pipe, self.rows[row].name) = (ours, name);
         self.open.insert(row);
         Ok((StreamId(row as u16), theirs))
     }
 
+    /// The job of stream `id` does not wait for the log: what that does not take
+    /// is dropped, and told of when it takes more (`log drop`).
+    pub fn drops(&mut self, id: StreamId) {
+        self.lossy.insert(usize::from(id.0));
+    }
+
     /// The job of stream `id` has started as process `pid`, which its lines have in their tag.
     pub fn started(&mut self, id: StreamId, pid: i32) {
-        self.pids[usize::from(id.0)] = pid;
+        let row = usize::from(id.0);
+        self.rows[row].pid = pid;
+        self.by_pid.insert(&mut self.rows[..self.used], row, pid as u32);
     }
 
     /// The job of stream `id` could not be started.
@@ -191,7 +245,10 @@ impl Streams {
 
     /// [`ended`](Self::ended), with a log of one's own.
     pub fn ended_with(&mut self, log: &mut Log, pid: i32, now: Instant, poller: &Poller) {
-        let Some(row) = self.running(pid) else { return };
+        let Some(row) = self.by_pid.find(&self.rows[..self.used], pid as u32, |_| true) else {
+            return;
+        };
+        self.by_pid.remove(&mut self.rows[..self.used], row);
         self.endings = self.endings.saturating_add(1);
         self.rows[row].ended = self.endings;
         self.rows[row].last_words = true;
@@ -208,11 +265,15 @@ impl Streams {
     /// [`turn`](Self::turn), with a log of one's own.
     pub fn turn_with(&mut self, log: &mut Log, now: Instant, poller: &Poller) -> bool {
         if self.blocked && !is_unblocked(log, now, poller) {
-            return false;
+            return self.drain_lossy(poller);
         }
+        self.mark_dropping(now);
         self.blocked = !self.send_overdue(log, now);
         let more = !self.blocked && self.round(log, now, poller);
-        more || self.blocked && is_unblocked(log, now, poller)
+        match self.blocked {
+            true => is_unblocked(log, now, poller) || self.drain_lossy(poller),
+            false => more,
+        }
     }
 
     /// When to take a [turn](Self::turn) though no stream is readable: for the
@@ -221,7 +282,8 @@ impl Streams {
         if self.blocked {
             return None;
         }
-        self.held().filter_map(|slot| self.overdue_at(slot)).min()
+        let overdue = self.held().filter_map(|slot| self.overdue_at(slot));
+        overdue.chain(self.tell_by()).min()
     }
 
     /// How many streams are open.
@@ -231,7 +293,7 @@ impl Streams {
 
     /// Whether all that was told to be readable is read and logged.
     pub fn is_quiet(&self) -> bool {
-        self.marked.is_empty() && self.in_use == 0
+        self.marked.is_empty() && self.in_use == 0 && self.dropping.is_empty()
     }
 
     fn round(&mut self, log: &mut Log, now: Instant, poller: &Poller) -> bool {
@@ -260,7 +322,10 @@ impl Streams {
 
     /// Logs what a stream has, reads once, and logs that.
     fn serve(&mut self, log: &mut Log, row: usize, now: Instant, poller: &Poller) -> Served {
-        let Some(slot) = self.buffer_of(row, now) else { return Served::Starved };
+        if self.resume(log, row, now).is_none() {
+            return Served::Blocked;
+        }
+        let Some(slot) = self.buffer_of(row, now) else { return self.starve(row, poller) };
         let served =
             self.log_lines(log, slot).and_then(|()| self.read(log, row, slot, now, poller));
         if self.buffers[slot].lines.is_empty() {
@@ -286,6 +351,7 @@ impl Streams {
             Ok(count) => {
                 self.buffers[slot].lines.filled(count);
                 self.buffers[slot].read_at = now;
+                self.resume_at_newline(log, row, slot)?;
                 self.log_lines(log, slot)?;
                 if count < asked {
                     self.rest(log, row, slot, poller)
@@ -302,15 +368,21 @@ impl Streams {
     /// The pipe is empty for now.
     fn rest(&mut self, log: &mut Log, row: usize, slot: usize, poller: &Poller) -> Option<Served> {
         if self.rows[row].last_words {
+            self.resume_at_end(log, row)?;
             self.log_rest(log, slot, true)?;
             self.rows[row].last_words = false;
         }
+        self.rest_pipe(row, poller);
+        Some(Served::Done)
+    }
+
+    /// To be told when there is something to be read again.
+    fn rest_pipe(&mut self, row: usize, poller: &Poller) {
         self.marked.remove(row);
         if let Some(pipe) = self.rows[row].pipe.fd() {
             // It cannot fail: the poller has it, and needs no memory for this.
             let _ = poller.change(pipe, token(row), Interest::ReadOnce);
         }
-        Some(Served::Done)
     }
 
     /// Nobody can write to the pipe any more.
@@ -321,6 +393,7 @@ impl Streams {
         slot: usize,
         poller: &Poller,
     ) -> Option<Served> {
+        self.resume_at_end(log, row)?;
         self.log_rest(log, slot, true)?;
         self.close(row, poller);
         Some(Served::Done)
@@ -329,10 +402,19 @@ impl Streams {
     fn drain(&mut self, log: &mut Log, row: usize, now: Instant, poller: &Poller) {
         self.marked.insert(row);
         for _ in 0..LAST_READS {
+            if self.blocked && self.lossy.contains(row) {
+                if !self.drop_text(row, poller) {
+                    return;
+                }
+                continue;
+            }
             match self.serve(log, row, now, poller) {
                 Served::More => {}
                 Served::Done => return,
-                Served::Blocked => return self.blocked = true,
+                Served::Blocked => {
+                    self.blocked = true;
+                    return;
+                }
                 Served::Starved => return self.contended = true,
             }
         }
@@ -344,7 +426,11 @@ impl Streams {
             if self.overdue_at(slot).map_or(true, |at| at > now) {
                 continue;
             }
-            let logged = self.log_lines(log, slot).and_then(|()| self.log_rest(log, slot, false));
+            let row = usize::from(self.buffers[slot].row);
+            let logged = self
+                .resume(log, row, now)
+                .and_then(|()| self.log_lines(log, slot))
+                .and_then(|()| self.log_rest(log, slot, false));
             if logged.is_none() {
                 return false;
             }
@@ -373,7 +459,7 @@ impl Streams {
         let buffer = &mut self.buffers[slot];
         let row = usize::from(buffer.row);
         while let Some(text) = buffer.lines.line() {
-            log.line(&self.rows[row].name, self.pids[row], text).ok()?;
+            log.line(&self.rows[row].name, self.rows[row].pid, text).ok()?;
             buffer.lines.take();
         }
         Some(())
@@ -384,7 +470,7 @@ impl Streams {
         let buffer = &mut self.buffers[slot];
         let row = usize::from(buffer.row);
         while let Some(text) = buffer.lines.rest(last) {
-            log.line(&self.rows[row].name, self.pids[row], text).ok()?;
+            log.line(&self.rows[row].name, self.rows[row].pid, text).ok()?;
             buffer.lines.take();
             if !last {
                 break;
@@ -416,13 +502,6 @@ impl Streams {
         }
     }
 
-    /// The stream of a job that runs as `pid`. Of one that has ended, the same
-    /// number may have been given to another since.
-    fn running(&self, pid: i32) -> Option<usize> {
-        let mut rows = self.pids.iter().enumerate().filter(|(_, other)| **other == pid && pid > 0);
-        rows.find(|(row, _)| self.rows[*row].ended == 0).map(|(row, _)| row)
-    }
-
     fn held(&self) -> impl Iterator<Item = usize> + '_ {
         (0..STREAM_BUFFERS).filter(|slot| self.in_use >> slot & 1 == 1)
     }
@@ -431,13 +510,17 @@ impl Streams {
     fn close_oldest(&mut self, log: &mut Log, poller: &Poller) -> Option<usize> {
         let ended = (0..MAX_STREAMS).filter(|&row| self.rows[row].ended > 0);
         let oldest = ended.min_by_key(|&row| self.rows[row].ended)?;
+        let name = self.rows[oldest].name;
         self.rows[oldest].last_words = true;
         self.drain(log, oldest, super::clock::now(), poller);
-        let name = self.rows[oldest].name;
+        if !self.open.contains(oldest) {
+            return Some(oldest);
+        }
         log.message(
             Severity::LOG_WARNING,
             format_args!("closing the output of ended job {name}: too many are open"),
         );
+        log.lose(self.abandon(oldest, poller).lines());
         self.close(oldest, poller);
         Some(oldest)
     }
@@ -450,10 +533,18 @@ impl Streams {
             // A child that has not become its program yet has a copy: closing ours would not do.
             let _ = poller.remove(pipe);
         }
-        self.rows[row] = NO_ROW;
-        self.pids[row] = 0;
+        self.by_pid.remove(&mut self.rows[..self.used], row);
+        self.reset(row);
         self.open.remove(row);
         self.marked.remove(row);
+        self.lossy.remove(row);
+        self.forget_dropped(row);
+    }
+
+    /// Empties a row, but for the columns of the index: they can be of other rows.
+    fn reset(&mut self, row: usize) {
+        let by_pid = self.rows[row].by_pid;
+        self.rows[row] = Row { by_pid, ..NO_ROW };
     }
 }
 

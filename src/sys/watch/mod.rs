@@ -18,7 +18,9 @@ use super::std::ffi::CStr;
 use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::prelude::v1::*;
+use crate::index::{Index, Link, Linked};
 use crate::limits::MAX_WATCHES;
+use crate::list::List;
 use crate::time::Instant;
 use core::time::Duration;
 use inotify::{EventMask, Inotify, WatchMask};
@@ -84,27 +86,52 @@ pub struct Hints {
 
 /// The watches on all paths. All zeros before [`start`](Self::start); it is
 /// large: keep it in a static.
+#[repr(C)]
 pub struct Watch {
     inotify: Option<Inotify>,
-    /// What is waited for, in the watch where it shows.
-    expected: heapless::Vec<Expected, MAX_WATCHES>,
-    /// All watches of the kernel, and whether they are still needed.
-    laid: heapless::Vec<(i32, bool), MAX_WATCHES>,
     hints: Hints,
     /// Since when there are hints that were not looked at, and when they will be.
     unsettled: Option<(Instant, Instant)>,
     /// Some watch could not be laid: look now and then as well.
     incomplete: bool,
-    look_at: Option<Instant>,
     told: bool,
+    look_at: Option<Instant>,
+    by_event: Index,
+    /// What is waited for, and with it all watches of the kernel: for each of
+    /// them there is a row with the name 0.
+    expected: List<Expected, MAX_WATCHES>,
 }
 
-/// An entry of a directory that matters, or (`name` 0) the watched file itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// An entry of a directory that matters, or (`name` 0) what is watched itself.
+#[derive(Clone, Copy)]
 struct Expected {
     watch: i32,
     name: u32,
     role: Role,
+    /// A path leads here.
+    needed: bool,
+    by_event: Link,
+}
+
+impl Expected {
+    /// What stands in a row that is not used. All zeros.
+    const NONE: Expected =
+        Expected { watch: 0, name: 0, role: Role::Config, needed: false, by_event: Link::NONE };
+}
+
+impl Linked for Expected {
+    fn link(&self) -> &Link {
+        &self.by_event
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.by_event
+    }
+}
+
+/// The key of [`Expected`].
+fn key(watch: i32, name: u32, role: Role) -> u32 {
+    name.wrapping_mul(31).wrapping_add(watch as u32 * 2 + role as u32)
 }
 
 impl Watch {
@@ -112,13 +139,13 @@ impl Watch {
     pub const fn new() -> Self {
         Watch {
             inotify: None,
-            expected: heapless::Vec::new(),
-            laid: heapless::Vec::new(),
             hints: Hints { config_written: false, config_created: false, any: false },
             unsettled: None,
             incomplete: false,
-            look_at: None,
             told: false,
+            look_at: None,
+            by_event: Index::new(),
+            expected: List::new(Expected::NONE),
         }
     }
 
@@ -147,23 +174,24 @@ impl Watch {
 
     /// Begins to lay the watches again: [`lay`](Self::lay) each path, then [`laid`](Self::laid).
     pub fn begin(&mut self) {
-        self.expected.clear();
         self.incomplete = self.inotify.is_none();
-        for (_, needed) in &mut self.laid {
-            *needed = false;
+        for expected in self.expected.iter_mut() {
+            expected.needed = false;
         }
     }
 
     /// Takes out the watches that no path needed any more.
     pub fn laid(&mut self, now: Instant) {
-        let mut at = 0;
-        while let Some(&(watch, needed)) = self.laid.get(at) {
-            if needed {
-                at += 1;
-            } else {
-                self.laid.swap_remove(at);
-                self.remove(watch);
+        for old in self.expected.iter().filter(|old| old.name == 0 && !old.needed) {
+            if !self.is_needed(old.watch) {
+                self.remove(old.watch);
             }
+        }
+        self.expected.retain(|expected| expected.needed);
+        self.by_event.clear(&mut self.expected);
+        for at in 0..self.expected.len() {
+            let Expected { watch, name, role, .. } = self.expected[at];
+            self.by_event.insert(&mut self.expected, at, key(watch, name, role));
         }
         self.look_at = self.incomplete.then(|| now + LOOK_EVERY);
         if self.incomplete && !self.told {
@@ -187,15 +215,12 @@ impl Watch {
         for event in events {
             let watch = event.wd.get_watch_descriptor_id();
             let name = event.name.map_or(0, |name| name_hash(name.as_bytes()));
-            let is_write = event.mask.intersects(WRITE);
+            let is_expected = |role| find(&self.by_event, &self.expected, watch, name, role);
+            let is_config = is_expected(Role::Config).is_some();
             let is_overflow = event.mask.contains(EventMask::Q_OVERFLOW);
-            for expected in &self.expected {
-                let is_expected = expected.watch == watch && expected.name == name;
-                found.any |= is_expected || is_overflow;
-                let is_config = is_expected && expected.role == Role::Config;
-                found.config_written |= is_write && is_config;
-                found.config_created |= event.mask.contains(EventMask::CREATE) && is_config;
-            }
+            found.any |= is_config || is_expected(Role::Depends).is_some() || is_overflow;
+            found.config_written |= event.mask.intersects(WRITE) && is_config;
+            found.config_created |= event.mask.contains(EventMask::CREATE) && is_config;
         }
         self.hint(now, found);
     }
@@ -253,22 +278,29 @@ impl Watch {
     /// Watches where the walk has come to, for an entry called `name` there (0: for itself).
     fn lay_one(&mut self, walk: &mut Walk, mask: WatchMask, name: u32, role: Role) {
         let Some(Some(watch)) = walk.here(|path| self.add(path, mask)) else { return };
-        let is_noted = match self.laid.iter_mut().find(|(laid, _)| *laid == watch) {
-            Some((_, needed)) => {
-                *needed = true;
-                true
-            }
-            None => self.laid.push((watch, true)).is_ok(),
-        };
-        let is_complete = is_noted
-            && self.expect(Expected { watch, name: 0, role })
-            && self.expect(Expected { watch, name, role });
-        self.incomplete |= !is_complete;
+        self.incomplete |= !(self.expect(watch, 0, role) && self.expect(watch, name, role));
     }
 
     /// False: the table is full.
-    fn expect(&mut self, expected: Expected) -> bool {
-        self.expected.contains(&expected) || self.expected.push(expected).is_ok()
+    fn expect(&mut self, watch: i32, name: u32, role: Role) -> bool {
+        if let Some(at) = find(&self.by_event, &self.expected, watch, name, role) {
+            self.expected[at].needed = true;
+            return true;
+        }
+        let new = Expected { watch, name, role, needed: true, by_event: Link::NONE };
+        let at = self.expected.len();
+        let is_room = self.expected.push(new).is_ok();
+        if is_room {
+            self.by_event.insert(&mut self.expected, at, key(watch, name, role));
+        }
+        is_room
+    }
+
+    fn is_needed(&self, watch: i32) -> bool {
+        [Role::Config, Role::Depends].into_iter().any(|role| {
+            let found = find(&self.by_event, &self.expected, watch, 0, role);
+            found.is_some_and(|at| self.expected[at].needed)
+        })
     }
 
     fn add(&mut self, path: &CStr, mask: WatchMask) -> Option<i32> {
@@ -287,6 +319,11 @@ impl Watch {
             unsafe { libc::inotify_rm_watch(inotify.as_raw_fd(), watch) };
         }
     }
+}
+
+fn find(index: &Index, expected: &[Expected], watch: i32, name: u32, role: Role) -> Option<usize> {
+    let is_it = |row: &Expected| (row.watch, row.name, row.role) == (watch, name, role);
+    index.find(expected, key(watch, name, role), is_it)
 }
 
 impl Default for Watch {
