@@ -73,6 +73,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod control;
 pub mod dropped;
 pub mod index;
 pub mod limits;
@@ -80,6 +81,7 @@ pub mod lines;
 pub mod list;
 pub mod name;
 pub mod process;
+pub mod report;
 pub mod ring;
 pub mod state;
 pub mod supervise;

@@ -7,8 +7,9 @@
 use core::ffi::CStr;
 use core::time::Duration;
 
+use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
 use crate::list::List;
 
 /// A stretch of a configuration's text block, its last NUL not counted.
@@ -172,6 +173,8 @@ pub struct Address {
     /// The UDP port, 1 to 65535.
     pub port: u16,
     pub(super) interface: Span,
+    pub(super) first_sender: u8,
+    pub(super) senders: u8,
     /// The line of the file.
     pub line: u32,
 }
@@ -183,6 +186,8 @@ impl Address {
         host: Span::NONE,
         port: 0,
         interface: Span::NONE,
+        first_sender: 0,
+        senders: 0,
         line: 0,
     };
 }
@@ -196,6 +201,8 @@ pub struct Config {
     pub(super) text: List<u8, TEXT_BYTES>,
     pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
     pub(super) addresses: List<Address, MAX_ADDRESSES>,
+    /// All `from`, those of one address side by side.
+    pub(super) senders: List<Prefix, MAX_SENDERS>,
 }
 
 impl Config {
@@ -207,6 +214,7 @@ impl Config {
             text: List::new(0),
             ulimits: List::new(Ulimit::NONE),
             addresses: List::new(Address::NONE),
+            senders: List::new(Prefix::NONE),
         }
     }
 
@@ -221,6 +229,7 @@ impl Config {
         self.text.clear();
         self.ulimits.clear();
         self.addresses.clear();
+        self.senders.clear();
     }
 
     fn is_untouched(&self) -> bool {
@@ -271,6 +280,11 @@ impl Config {
         self.addresses.iter()
     }
 
+    /// The `report to` or `listen on` line at a position in the order of the file.
+    pub fn address(&self, position: usize) -> Option<&Address> {
+        self.addresses.get(position)
+    }
+
     /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
     pub fn host(&self, address: &Address) -> &CStr {
         self.cstr(address.host)
@@ -279,6 +293,11 @@ impl Config {
     /// The interface of an address, if it names one.
     pub fn interface(&self, address: &Address) -> Option<&CStr> {
         (!address.interface.is_empty()).then(|| self.cstr(address.interface))
+    }
+
+    /// The senders that an address takes datagrams `from`; none: all.
+    pub fn senders(&self, address: &Address) -> &[Prefix] {
+        &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
     }
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {

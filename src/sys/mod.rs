@@ -26,6 +26,7 @@ pub mod start;
 pub mod state;
 pub mod streams;
 pub mod timer;
+pub mod udp;
 #[cfg(all(panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]
 mod unwind;
 pub mod watch;

@@ -11,6 +11,7 @@ use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
 use super::timer::Timer;
+use super::udp::Udp;
 use super::watch::Watch;
 use super::{clock, log, reap};
 use crate::limits::ACTIONS_PER_TURN;
@@ -28,11 +29,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Shell {
     pub(super) supervisor: MutexGuard<'static, Supervisor>,
     streams: MutexGuard<'static, Streams>,
-    poller: Poller,
+    pub(super) poller: Poller,
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
     pub(super) watch: MutexGuard<'static, Watch>,
+    pub(super) udp: Udp,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -61,6 +63,7 @@ impl Shell {
             timer: Timer::new()?,
             spawner: Spawner::new(files)?,
             watch,
+            udp: Udp::new(),
             state,
             config,
             cwd: current_dir()?,
@@ -87,6 +90,7 @@ impl Shell {
         loop {
             let is_more_to_do = self.act();
             let now = clock::now();
+            self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
             let is_more_to_read = self.streams.turn(now, &self.poller);
             log::flush(now, Some(&self.poller));
             if self.is_over(now) {
@@ -104,7 +108,7 @@ impl Shell {
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
         let rest = [self.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        rest.into_iter().chain([supervisor]).flatten().min()
+        rest.into_iter().chain([supervisor, self.udp.deadline()]).flatten().min()
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -120,6 +124,7 @@ impl Shell {
             Token::Failures => self.hear_failures(now),
             Token::Watch => self.watch.read(now),
             Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
+            Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),
         }
     }
@@ -239,6 +244,7 @@ impl Shell {
             self.state.ended(job.slot() as u16);
         }
         self.streams.ended(pid, now, &self.poller);
+        self.udp.ended(pid);
         reap::reap(pid);
         self.supervisor.handle(now, Event::Exited { pid, status });
     }
