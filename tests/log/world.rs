@@ -11,7 +11,6 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant as RealTime};
 
 /// The process id in the tag of pmtr's own messages.
@@ -211,7 +210,7 @@ pub fn pipe() -> (File, File) {
 /// Runs an ignored test in a process of its own, as it changes or needs what
 /// belongs to the whole process.
 pub fn alone(test: &str, environment: &[(&str, &str)]) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = super::again::this_program();
     command
         .args(["--exact", test, "--ignored", "--test-threads=1"])
         .envs(environment.iter().copied());
