@@ -10,8 +10,8 @@ use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
+use super::tables::Files;
 use super::timer::Timer;
-use super::watch::Watch;
 use super::{clock, log, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
@@ -32,7 +32,7 @@ pub struct Shell {
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    pub(super) watch: MutexGuard<'static, Watch>,
+    pub(super) files: MutexGuard<'static, Files>,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -46,21 +46,21 @@ impl Shell {
     pub fn new(
         supervisor: MutexGuard<'static, Supervisor>,
         streams: MutexGuard<'static, Streams>,
-        mut watch: MutexGuard<'static, Watch>,
+        mut files: MutexGuard<'static, Files>,
         state: State,
         config: ConfigFile,
     ) -> io::Result<Self> {
-        let files = spawn::raise_file_limit();
+        let limit = spawn::raise_file_limit();
         adopt_orphans();
-        watch.start();
+        files.watch.start();
         let shell = Shell {
             supervisor,
             streams,
             poller: Poller::new()?,
             signals: Signals::new()?,
             timer: Timer::new()?,
-            spawner: Spawner::new(files)?,
-            watch,
+            spawner: Spawner::new(limit)?,
+            files,
             state,
             config,
             cwd: current_dir()?,
@@ -75,7 +75,7 @@ impl Shell {
         self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
         self.poller.add(self.timer.as_fd(), Token::Timer, Interest::Read)?;
         self.poller.add(self.spawner.failures(), Token::Failures, Interest::Read)?;
-        match self.watch.fd() {
+        match self.files.watch.fd() {
             Some(fd) => self.poller.add(fd, Token::Watch, Interest::Read),
             None => Ok(()),
         }
@@ -103,7 +103,8 @@ impl Shell {
 
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
-        let rest = [self.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
+        let rest =
+            [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
         rest.into_iter().chain([supervisor]).flatten().min()
     }
 
@@ -118,7 +119,7 @@ impl Shell {
             Token::Signals => self.on_signals(now),
             Token::Timer => self.timer.clear(),
             Token::Failures => self.hear_failures(now),
-            Token::Watch => self.watch.read(now),
+            Token::Watch => self.files.watch.read(now),
             Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
             Token::Stream(row) => self.streams.readable(row),
         }

@@ -12,12 +12,9 @@ use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::Path;
 use super::std::prelude::v1::*;
 use super::std::process::ExitCode;
-use super::std::sync::{Mutex, PoisonError};
 use super::std::{env, eprintln, format, println};
-use super::streams::Streams;
-use super::watch::Watch;
+use super::tables::{take, TABLES};
 use super::{clock, log};
-use crate::supervise::Supervisor;
 
 /// The exit status of a start that did not work, and of `-t` for a
 /// configuration that a start would refuse.
@@ -25,11 +22,6 @@ const FAILED: u8 = 1;
 
 /// The exit status of a command line that is not understood.
 const WRONG_USAGE: u8 = 2;
-
-// The large tables. All zeros, so they cost memory only as far as they are used.
-static SUPERVISOR: Mutex<Supervisor> = Mutex::new(Supervisor::new());
-static STREAMS: Mutex<Streams> = Mutex::new(Streams::new());
-static WATCH: Mutex<Watch> = Mutex::new(Watch::new());
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -51,7 +43,7 @@ pub fn main() -> ExitCode {
 
 /// `-t`: says what it found, and whether a start would take it.
 fn test(options: Options, strict: bool) -> ExitCode {
-    let mut supervisor = SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut supervisor = take(&TABLES.supervisor);
     let verbose = options.verbose;
     let verdict = options
         .absolute()
@@ -106,9 +98,9 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
     let mut shell = Shell::new(
-        SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner),
-        STREAMS.lock().unwrap_or_else(PoisonError::into_inner),
-        WATCH.lock().unwrap_or_else(PoisonError::into_inner),
+        take(&TABLES.supervisor),
+        take(&TABLES.streams),
+        take(&TABLES.files),
         state,
         config_file(&options)?,
     )
