@@ -82,6 +82,9 @@ impl Shell {
     }
 
     /// Supervises until it was told to leave and all jobs are gone.
+    ///
+    /// Not inlined: what the loop takes of the stack is not needed before.
+    #[inline(never)]
     pub fn run(&mut self) {
         let mut ready = Ready::new();
         loop {

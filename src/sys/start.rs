@@ -9,7 +9,7 @@ use super::run::Shell;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
-use super::std::path::Path;
+use super::std::path::{Path, PathBuf};
 use super::std::prelude::v1::*;
 use super::std::process::ExitCode;
 use super::std::{env, eprintln, format, println};
@@ -79,10 +79,20 @@ fn supervise(options: Options) -> ExitCode {
 }
 
 /// Everything that comes before the first job, and why it came to nothing.
-///
-/// Not inlined: what it needs of the stack is free again when the loop runs.
-#[inline(never)]
 fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
+    let (mut shell, launch, pidfile) = open(options)?;
+    shell.first_load()?;
+    let pidfile = pidfile.as_deref().map(write_pidfile).transpose()?;
+    launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
+    log::daemonized();
+    Ok((shell, pidfile))
+}
+
+/// Becomes a daemon where that is wanted, and opens what the loop needs.
+///
+/// Not inlined: what it takes of the stack is free again when the configuration is loaded.
+#[inline(never)]
+fn open(options: Options) -> Result<(Shell, Launch, Option<PathBuf>), String> {
     let is_foreground = options.foreground || daemon::is_process_one();
     if !is_foreground {
         daemon::close_inherited();
@@ -97,7 +107,7 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     };
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
-    let mut shell = Shell::new(
+    let shell = Shell::new(
         take(&TABLES.supervisor),
         take(&TABLES.streams),
         take(&TABLES.files),
@@ -105,11 +115,7 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
         config_file(&options)?,
     )
     .map_err(|error| format!("cannot start: {error}"))?;
-    shell.first_load()?;
-    let pidfile = options.pidfile.as_deref().map(write_pidfile).transpose()?;
-    launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
-    log::daemonized();
-    Ok((shell, pidfile))
+    Ok((shell, launch, options.pidfile))
 }
 
 fn start_log(options: &Options) {
