@@ -50,7 +50,7 @@
 //! | [`name`] | a job's name, and showing bytes that users chose |
 //! | [`config`] | bytes to a configuration: lexer, parser, values, problems |
 //! | [`supervise`] | the state machine: events, actions, states, sentences |
-//! | [`lines`], [`ring`] | a job's output as clean lines; records that wait for the log |
+//! | [`lines`], [`dropped`], [`ring`] | a job's output as clean lines; what of it was dropped; records that wait for the log |
 //! | [`state`] | what is remembered for the case that pmtr is killed |
 //! | [`sys`] | epoll, signalfd, timerfd, inotify, fork and exec, pipes, syslog: all of `std`, nix, libc and `unsafe` |
 //!
@@ -73,12 +73,15 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod control;
+pub mod dropped;
 pub mod index;
 pub mod limits;
 pub mod lines;
 pub mod list;
 pub mod name;
 pub mod process;
+pub mod report;
 pub mod ring;
 pub mod state;
 pub mod supervise;

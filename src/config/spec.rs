@@ -7,8 +7,9 @@
 use core::ffi::CStr;
 use core::time::Duration;
 
+use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
 use crate::list::List;
 
 /// A stretch of a configuration's text block, its last NUL not counted.
@@ -96,6 +97,7 @@ pub struct JobSpec {
     pub(super) disable: bool,
     pub(super) wait: bool,
     pub(super) once: bool,
+    pub(super) drops_log: bool,
     /// Where its `job` stands in the file; no part of what the job is.
     pub(super) line: u32,
     /// Finds it by its name.
@@ -135,6 +137,7 @@ impl JobSpec {
         disable: false,
         wait: false,
         once: false,
+        drops_log: false,
         line: 0,
         by_name: Link::NONE,
         row: 0,
@@ -175,6 +178,8 @@ pub struct Address {
     /// The UDP port, 1 to 65535.
     pub port: u16,
     pub(super) interface: Span,
+    pub(super) first_sender: u8,
+    pub(super) senders: u8,
     /// The line of the file.
     pub line: u32,
 }
@@ -186,6 +191,8 @@ impl Address {
         host: Span::NONE,
         port: 0,
         interface: Span::NONE,
+        first_sender: 0,
+        senders: 0,
         line: 0,
     };
 }
@@ -203,6 +210,8 @@ pub struct Config {
     pub(super) jobs: List<JobSpec, MAX_JOBS>,
     pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
     pub(super) addresses: List<Address, MAX_ADDRESSES>,
+    /// All `from`, those of one address side by side.
+    pub(super) senders: List<Prefix, MAX_SENDERS>,
 }
 
 impl Config {
@@ -215,6 +224,7 @@ impl Config {
             jobs: List::new(JobSpec::NONE),
             ulimits: List::new(Ulimit::NONE),
             addresses: List::new(Address::NONE),
+            senders: List::new(Prefix::NONE),
         }
     }
 
@@ -229,6 +239,7 @@ impl Config {
         self.text_bytes = 0;
         self.ulimits.clear();
         self.addresses.clear();
+        self.senders.clear();
     }
 
     fn is_untouched(&self) -> bool {
@@ -279,6 +290,11 @@ impl Config {
         self.addresses.iter()
     }
 
+    /// The `report to` or `listen on` line at a position in the order of the file.
+    pub fn address(&self, position: usize) -> Option<&Address> {
+        self.addresses.get(position)
+    }
+
     /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
     pub fn host(&self, address: &Address) -> &CStr {
         self.cstr(address.host)
@@ -287,6 +303,11 @@ impl Config {
     /// The interface of an address, if it names one.
     pub fn interface(&self, address: &Address) -> Option<&CStr> {
         (!address.interface.is_empty()).then(|| self.cstr(address.interface))
+    }
+
+    /// The senders that an address takes datagrams `from`; none: all.
+    pub fn senders(&self, address: &Address) -> &[Prefix] {
+        &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
     }
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
@@ -414,6 +435,12 @@ impl<'a> JobView<'a> {
         self.spec.once
     }
 
+    /// Whether output that the log does not take is dropped and counted (`log
+    /// drop`); otherwise the job waits.
+    pub fn drops_log(self) -> bool {
+        self.spec.drops_log
+    }
+
     /// The line of the file where the job begins.
     pub fn line(self) -> u32 {
         self.spec.line
@@ -423,9 +450,14 @@ impl<'a> JobView<'a> {
         (!span.is_empty()).then(|| self.config.cstr(span))
     }
 
-    fn numbers(self) -> (i8, i32, u32, bool, bool, bool) {
+    fn numbers(self) -> (i8, i32, u32) {
         let s = self.spec;
-        (s.nice, s.order, s.bounce_every, s.disable, s.wait, s.once)
+        (s.nice, s.order, s.bounce_every)
+    }
+
+    fn flags(self) -> [bool; 4] {
+        let s = self.spec;
+        [s.disable, s.wait, s.once, s.drops_log]
     }
 
     fn texts(self) -> [&'a [u8]; 10] {
@@ -438,6 +470,7 @@ impl<'a> JobView<'a> {
 impl PartialEq for JobView<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.numbers() == other.numbers()
+            && self.flags() == other.flags()
             && self.texts() == other.texts()
             && self.ulimits() == other.ulimits()
     }

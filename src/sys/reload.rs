@@ -69,8 +69,18 @@ impl Shell {
     /// Makes the configuration that was just read the live one.
     fn apply(&mut self) {
         self.supervisor.handle(clock::now(), Event::Reloaded);
+        self.follow_addresses();
         self.lay_watches();
         ::log::debug!("{} jobs are configured", self.supervisor.config().len());
+    }
+
+    /// Sends and listens where the live configuration says. One that comes
+    /// while pmtr is leaving does not become the live one.
+    fn follow_addresses(&mut self) {
+        if !self.supervisor.is_leaving() {
+            let (new, old) = (self.supervisor.config(), self.supervisor.previous());
+            self.udp.follow(clock::now(), new, old, &self.poller);
+        }
     }
 
     /// Gives back the memory that only a load needs.

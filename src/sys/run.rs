@@ -12,6 +12,7 @@ use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
 use super::tables::Files;
 use super::timer::Timer;
+use super::udp::Udp;
 use super::{clock, log, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
@@ -28,11 +29,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Shell {
     pub(super) supervisor: MutexGuard<'static, Supervisor>,
     streams: MutexGuard<'static, Streams>,
-    poller: Poller,
+    pub(super) poller: Poller,
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
     pub(super) files: MutexGuard<'static, Files>,
+    pub(super) udp: Udp,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -61,6 +63,7 @@ impl Shell {
             timer: Timer::new()?,
             spawner: Spawner::new(limit)?,
             files,
+            udp: Udp::new(),
             state,
             config,
             cwd: current_dir()?,
@@ -90,6 +93,7 @@ impl Shell {
         loop {
             let is_more_to_do = self.act();
             let now = clock::now();
+            self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
             let is_more_to_read = self.streams.turn(now, &self.poller);
             log::flush(now, Some(&self.poller));
             if self.is_over(now) {
@@ -108,7 +112,7 @@ impl Shell {
         let supervisor = self.supervisor.next_deadline();
         let rest =
             [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        rest.into_iter().chain([supervisor]).flatten().min()
+        rest.into_iter().chain([supervisor, self.udp.deadline()]).flatten().min()
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -124,6 +128,7 @@ impl Shell {
             Token::Failures => self.hear_failures(now),
             Token::Watch => self.files.watch.read(now),
             Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
+            Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),
         }
     }
@@ -184,6 +189,9 @@ impl Shell {
         let opened = self.streams.open(name, &self.poller);
         let (stream, log) = opened.map_err(super::errno)?;
         let spawned = self.spawner.spawn(spec, Some(log.as_fd()), Some(entry));
+        if spec.drops_log() {
+            self.streams.drops(stream);
+        }
         self.note_spawn(stream, &spawned);
         spawned
     }
@@ -240,6 +248,7 @@ impl Shell {
             self.state.ended(job.slot() as u16);
         }
         self.streams.ended(pid, now, &self.poller);
+        self.udp.ended(pid);
         reap::reap(pid);
         self.supervisor.handle(now, Event::Exited { pid, status });
     }

@@ -16,6 +16,7 @@ pub mod process;
 mod run;
 pub mod save;
 mod skip;
+pub mod udp;
 mod world;
 
 pub use log::{Log, Record};

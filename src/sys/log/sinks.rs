@@ -28,7 +28,7 @@ pub struct Log {
     stderr: Stderr,
     time: LocalTime,
     pid: i32,
-    /// Messages of pmtr that did not fit and are not told of yet.
+    /// Messages of pmtr that did not fit, and lost lines of jobs, that are not told of yet.
     missed: u32,
     ring: Ring,
 }
@@ -103,6 +103,11 @@ impl Log {
                 self.missed = self.missed.saturating_add(1);
             }
         }
+    }
+
+    /// Counts messages or lines that nobody can log any more.
+    pub fn lose(&mut self, count: u64) {
+        self.missed = self.missed.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// Whether a job's line of `bytes` bytes would be taken now.
