@@ -7,8 +7,9 @@
 use core::ffi::CStr;
 use core::time::Duration;
 
+use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
 use crate::list::List;
 
 /// A stretch of a configuration's text block, its last NUL not counted.
@@ -21,6 +22,11 @@ pub struct Span {
 impl Span {
     /// Nothing. All zeros.
     pub(super) const NONE: Span = Span { at: 0, len: 0 };
+
+    /// Behind its last NUL.
+    pub(super) const fn end(self) -> usize {
+        self.at as usize + self.len as usize + 1
+    }
 
     /// Whether there is nothing: an option that was not given.
     pub const fn is_empty(self) -> bool {
@@ -172,6 +178,8 @@ pub struct Address {
     /// The UDP port, 1 to 65535.
     pub port: u16,
     pub(super) interface: Span,
+    pub(super) first_sender: u8,
+    pub(super) senders: u8,
     /// The line of the file.
     pub line: u32,
 }
@@ -183,6 +191,8 @@ impl Address {
         host: Span::NONE,
         port: 0,
         interface: Span::NONE,
+        first_sender: 0,
+        senders: 0,
         line: 0,
     };
 }
@@ -191,22 +201,30 @@ impl Address {
 /// file is parsed into; both are part of the supervisor, never on the stack.
 #[repr(C)]
 pub struct Config {
+    /// All strings, from the end of the block down, so that the first ones are
+    /// next to the first jobs, in the same page.
+    pub(super) text: [u8; TEXT_BYTES],
+    /// How much of the block is in use.
+    pub(super) text_bytes: u32,
     pub(super) by_name: Index,
     pub(super) jobs: List<JobSpec, MAX_JOBS>,
-    pub(super) text: List<u8, TEXT_BYTES>,
     pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
     pub(super) addresses: List<Address, MAX_ADDRESSES>,
+    /// All `from`, those of one address side by side.
+    pub(super) senders: List<Prefix, MAX_SENDERS>,
 }
 
 impl Config {
     /// The configuration without jobs.
     pub const fn new() -> Self {
         Config {
+            text: [0; TEXT_BYTES],
+            text_bytes: 0,
             by_name: Index::new(),
             jobs: List::new(JobSpec::NONE),
-            text: List::new(0),
             ulimits: List::new(Ulimit::NONE),
             addresses: List::new(Address::NONE),
+            senders: List::new(Prefix::NONE),
         }
     }
 
@@ -218,13 +236,14 @@ impl Config {
         }
         self.by_name.clear(&mut self.jobs);
         self.jobs.clear();
-        self.text.clear();
+        self.text_bytes = 0;
         self.ulimits.clear();
         self.addresses.clear();
+        self.senders.clear();
     }
 
     fn is_untouched(&self) -> bool {
-        let is_untouched = self.text.is_empty() && self.jobs.is_empty();
+        let is_untouched = self.text_bytes == 0 && self.jobs.is_empty();
         is_untouched && self.ulimits.is_empty() && self.addresses.is_empty()
     }
 
@@ -271,6 +290,11 @@ impl Config {
         self.addresses.iter()
     }
 
+    /// The `report to` or `listen on` line at a position in the order of the file.
+    pub fn address(&self, position: usize) -> Option<&Address> {
+        self.addresses.get(position)
+    }
+
     /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
     pub fn host(&self, address: &Address) -> &CStr {
         self.cstr(address.host)
@@ -279,6 +303,11 @@ impl Config {
     /// The interface of an address, if it names one.
     pub fn interface(&self, address: &Address) -> Option<&CStr> {
         (!address.interface.is_empty()).then(|| self.cstr(address.interface))
+    }
+
+    /// The senders that an address takes datagrams `from`; none: all.
+    pub fn senders(&self, address: &Address) -> &[Prefix] {
+        &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
     }
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {

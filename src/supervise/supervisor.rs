@@ -66,6 +66,17 @@ impl Supervisor {
         &self.configs[self.live]
     }
 
+    /// The configuration that was live before the last [`Event::Reloaded`], as
+    /// long as nothing else was parsed into [`standby`](Self::standby).
+    pub fn previous(&self) -> &Config {
+        &self.configs[1 - self.live]
+    }
+
+    /// Whether all jobs are to be stopped for good: no configuration is taken any more.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// The job at a position of the live configuration; none while it waits for
     /// a row, and once it was stopped for good.
     pub fn job_at(&self, position: usize) -> Option<JobId> {

@@ -16,5 +16,6 @@ mod order;
 mod reload;
 mod room;
 mod shutdown;
+mod status;
 mod stop;
 mod storm;

@@ -59,11 +59,14 @@ impl Streams {
 
     /// Tells what was dropped of a stream, if that ended with a line. None where the log is full.
     pub(super) fn resume(&mut self, log: &mut Log, row: usize, now: Instant) -> Option<()> {
-        let waits = self.dropped[row].is_mid_line() && now < self.flows_since + PAUSE;
-        if self.dropping.contains(row) && !waits {
-            self.tell_dropped(log, row)?;
+        if !self.dropping.contains(row) {
+            return Some(());
         }
-        Some(())
+        let waits = self.dropped[row].is_mid_line() && now < self.flows_since + PAUSE;
+        match waits {
+            true => Some(()),
+            false => self.tell_dropped(log, row),
+        }
     }
 
     /// The same when there is more text, the beginning of which goes, too.
@@ -115,8 +118,8 @@ impl Streams {
     }
 
     pub(super) fn forget_dropped(&mut self, row: usize) {
-        self.dropping.remove(row);
-        if !self.dropped[row].is_none() {
+        if self.dropping.contains(row) {
+            self.dropping.remove(row);
             self.dropped[row] = Dropped::NONE;
         }
     }

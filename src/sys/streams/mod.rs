@@ -68,25 +68,24 @@ pub struct Streams {
     contended: bool,
     /// How many jobs have ended.
     endings: u32,
-    /// The streams of the jobs that run, by their pids.
-    by_pid: Index,
-    /// How many rows, from the first one on, were ever used.
-    used: usize,
     /// The streams that do not wait for the log (`log drop`).
     lossy: Bits,
     /// Those of which something is dropped, or which have to say more when the log has room.
     dropping: Bits,
-    /// What was dropped and is not told of yet; in a table of its own, which is
-    /// not touched before there is any.
-    dropped: [Dropped; MAX_STREAMS],
-    /// What is to be dropped is read into this.
-    spare: LineBuffer,
     /// The row to begin with where streams are only drained.
     next_drained: usize,
     /// Since when the log has room again.
     flows_since: Instant,
+    /// The streams of the jobs that run, by their pids.
+    by_pid: Index,
+    /// How many rows, from the first one on, were ever used.
+    used: usize,
     rows: [Row; MAX_STREAMS],
     buffers: [Buffer; STREAM_BUFFERS],
+    /// What is to be dropped is read into this.
+    spare: LineBuffer,
+    /// What was dropped and is not told of yet; not touched before there is any.
+    dropped: [Dropped; MAX_STREAMS],
 }
 
 struct Row {
@@ -162,16 +161,16 @@ impl Streams {
             blocked: false,
             contended: false,
             endings: 0,
-            by_pid: Index::new(),
-            used: 0,
             lossy: Bits::new(),
             dropping: Bits::new(),
-            dropped: [Dropped::NONE; MAX_STREAMS],
-            spare: LineBuffer::new(),
             next_drained: 0,
             flows_since: Instant::BOOT,
+            by_pid: Index::new(),
+            used: 0,
             rows: [NO_ROW; MAX_STREAMS],
             buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
+            spare: LineBuffer::new(),
+            dropped: [Dropped::NONE; MAX_STREAMS],
         }
     }
 
