@@ -17,19 +17,20 @@ pub struct Limits;
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "limit                number bytes each    bytes  of")?;
+        writeln!(f, "limit                number  each    bytes  of")?;
         let mut written = Ok(());
         limits::each(&mut |capacity| {
             written = written.and_then(|()| write_capacity(f, capacity));
         });
         written?;
-        writeln!(f, "{:27} {:>10} {TOTAL_BYTES:>8}  all tables, at most", "", "total")?;
+        writeln!(f, "{:27} {:>5} {TOTAL_BYTES:>8}  all tables, at most", "", "total")?;
         f.write_str(NOTES)
     }
 }
 
 const NOTES: &str = "
-* can be set when pmtr is built, with an environment variable: PMTR_MAX_JOBS=64
+* can be set when pmtr is built, by environment variables like PMTR_MAX_JOBS=64
+
 A table takes up memory only as far as it is used. Nothing else is allocated
 once pmtr has started.";
 
@@ -37,8 +38,8 @@ fn write_capacity(f: &mut fmt::Formatter<'_>, capacity: Capacity) -> fmt::Result
     let Capacity { name, what, number, bytes, can_be_set } = capacity;
     write!(f, "{name:<17} {:1} {number:>7} ", if can_be_set { "*" } else { "" })?;
     match bytes {
-        0 => writeln!(f, "{:>10} {:>8}  {what}", "-", "-"),
-        _ => writeln!(f, "{bytes:>10} {:>8}  {what}", number * bytes),
+        0 => writeln!(f, "{:>5} {:>8}  {what}", "-", "-"),
+        _ => writeln!(f, "{bytes:>5} {:>8}  {what}", number * bytes),
     }
 }
 
