@@ -206,7 +206,7 @@ pub fn each(show: &mut dyn FnMut(Capacity)) {
         show(Capacity { name, what, number, bytes, can_be_set });
     };
     row("MAX_JOBS", MAX_JOBS, JOB_BYTES, SET, "jobs");
-    row("TEXT_BYTES", TEXT_BYTES, TEXTS, SET, "bytes of the file, and of its strings");
+    row("TEXT_BYTES", TEXT_BYTES, TEXTS, SET, "bytes of the file and of its strings");
     row("MAX_ULIMITS", MAX_ULIMITS, ULIMIT_BYTES, FIXED, "ulimits of all jobs");
     row("MAX_DEPENDS", MAX_DEPENDS, 0, SET, "files of all depends");
     row("MAX_WATCHES", MAX_WATCHES, WATCH_BYTES, FIXED, "watched directories and files");
