@@ -2,6 +2,7 @@
 //! test's own, pipes as jobs have them, and a clock that the test sets.
 
 mod drops;
+mod journald;
 mod stderr;
 mod streams;
 mod syslog;
