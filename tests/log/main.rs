@@ -4,6 +4,7 @@
 #[path = "../common/again.rs"]
 mod again;
 mod drops;
+mod journald;
 mod stderr;
 mod streams;
 mod syslog;
