@@ -39,6 +39,29 @@ pub const MAX_ULIMITS: usize = 2 * MAX_JOBS + 64;
 /// How many `report to` and `listen on` lines a configuration may hold.
 pub const MAX_ADDRESSES: usize = 16;
 
+/// How many `from` all `listen on` lines of a configuration may have together.
+pub const MAX_SENDERS: usize = 64;
+
+/// The longest control datagram; twice what there ever was room for. A longer
+/// one is refused as a whole: its last name might be cut to that of another job.
+pub const CONTROL_BYTES: usize = 4096;
+
+/// How many control datagrams one socket hands over in one turn of the loop;
+/// the others come next, so that no burst keeps pmtr from its other work for long.
+pub const CONTROLS_PER_TURN: usize = 32;
+
+/// How many control datagrams one socket hands over as fast as they come: far
+/// more than a socket holds, so that a command behind a burst is not lost.
+pub const CONTROL_BURST: usize = 16_384;
+
+/// How many control datagrams a second one socket hands over after that, so
+/// that a flood costs little; the kernel drops the rest.
+pub const CONTROLS_PER_SECOND: usize = 1000;
+
+/// The longest report: the most that one datagram over IPv4 can hold (udp(7)).
+/// What does not fit goes into a further one.
+pub const DATAGRAM_BYTES: usize = 65_507;
+
 /// How many CPUs `cpu` can name: the kernel's `CPU_SETSIZE` (CPU_SET(3)).
 pub const MAX_CPUS: usize = 1024;
 

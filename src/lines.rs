@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::dropped::Dropped;
 use crate::limits::{LINE_BYTES, STREAM_BUFFER_BYTES};
 
 /// Begins a record that continues the line of the record before it.
@@ -122,6 +123,27 @@ impl LineBuffer {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
+    }
+
+    /// Empties it: all that it holds is dropped.
+    pub fn discard(&mut self, dropped: &mut Dropped) {
+        dropped.add(&self.bytes[self.range()]);
+        self.begin(false);
+    }
+
+    /// Drops the rest of a line whose beginning was dropped; as much as there
+    /// is of it.
+    pub fn discard_line(&mut self, dropped: &mut Dropped) {
+        let text = &self.bytes[self.range()];
+        let newline = text.iter().position(|&byte| byte == b'\n');
+        let count = newline.map_or(text.len(), |at| at + 1);
+        dropped.add(&text[..count]);
+        self.start += count as u16;
+    }
+
+    /// How many bytes it holds.
+    pub fn len(&self) -> usize {
+        usize::from(self.end - self.start)
     }
 
     /// Whether it holds nothing.

@@ -18,6 +18,9 @@ use pmtr::sys::daemon::{detach, has_stderr, sanitise_stdio, Launch};
 use pmtr::sys::pidfile::{PidFile, Refused};
 use tempfile::TempDir;
 
+#[path = "common/again.rs"]
+mod again;
+
 // The command returns when the start is known to have worked.
 
 #[test]
@@ -110,7 +113,7 @@ fn stderr_is_there_unless_it_is_closed_or_dev_null() {
     assert_eq!(with(Stdio::null()), Some(1));
     let closed = Command::new("sh")
         .args(["-c", "exec \"$@\" 2>&-", "sh"])
-        .arg(env::current_exe().unwrap())
+        .args(again::on_target(&env::current_exe().unwrap()))
         .args(ARGS)
         .env(ROLE, "has-stderr")
         .env(HOUSE, house.dir.path())
@@ -235,7 +238,7 @@ impl House {
 
     /// This test program in another role.
     fn command(&self, role: &str) -> Command {
-        let mut command = Command::new(env::current_exe().unwrap());
+        let mut command = again::this_program();
         command.args(ARGS).env(ROLE, role).env(HOUSE, self.dir.path()).stdout(Stdio::null());
         command
     }

@@ -30,6 +30,9 @@ use pmtr::sys::state::{Leftover, Refused, State, Step, Warning, Why};
 use pmtr::time::Instant;
 use tempfile::TempDir;
 
+#[path = "common/again.rs"]
+mod again;
+
 const NOBODY: u32 = 65534;
 
 // What a killed pmtr left is stopped.
@@ -506,7 +509,7 @@ impl House {
 
     /// This test program in another role.
     fn command(&self, role: &str) -> Command {
-        let mut command = Command::new(env::current_exe().unwrap());
+        let mut command = again::this_program();
         command.args(["role", "--exact", "--nocapture"]).stdout(Stdio::null());
         command.env(ROLE, role).env(HOUSE, self.dir.path());
         command

@@ -20,7 +20,7 @@ mod token;
 mod ulimit;
 mod value;
 
-pub use address::AddressFault;
+pub use address::{AddressFault, Prefix};
 pub use cpu::CpuFault;
 pub use option::{options, OptionRule};
 pub use parser::{parse, parse_traced, Refused};

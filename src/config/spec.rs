@@ -7,10 +7,10 @@
 use core::ffi::CStr;
 use core::time::Duration;
 
-use heapless::Vec;
-
+use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
+use crate::list::List;
 
 /// A stretch of a configuration's text block, its last NUL not counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +20,14 @@ pub struct Span {
 }
 
 impl Span {
+    /// Nothing. All zeros.
+    pub(super) const NONE: Span = Span { at: 0, len: 0 };
+
+    /// Behind its last NUL.
+    pub(super) const fn end(self) -> usize {
+        self.at as usize + self.len as usize + 1
+    }
+
     /// Whether there is nothing: an option that was not given.
     pub const fn is_empty(self) -> bool {
         self.len == 0
@@ -33,6 +41,11 @@ pub struct Ulimit {
     pub resource: Resource,
     /// The value in the units of prlimit(2); `u64::MAX` is infinity.
     pub value: u64,
+}
+
+impl Ulimit {
+    /// What stands where there is none. All zeros.
+    const NONE: Ulimit = Ulimit { resource: Resource::Core, value: 0 };
 }
 
 /// The resources that `ulimit` can limit (manual, "ulimit flags"; prlimit(2)).
@@ -84,6 +97,7 @@ pub struct JobSpec {
     pub(super) disable: bool,
     pub(super) wait: bool,
     pub(super) once: bool,
+    pub(super) drops_log: bool,
     /// Where its `job` stands in the file; no part of what the job is.
     pub(super) line: u32,
     /// Finds it by its name.
@@ -103,6 +117,32 @@ impl Linked for JobSpec {
 }
 
 impl JobSpec {
+    /// Nothing. All zeros.
+    pub(super) const NONE: JobSpec = JobSpec {
+        name: Span::NONE,
+        cmd: Span::NONE,
+        dir: Span::NONE,
+        out: Span::NONE,
+        err: Span::NONE,
+        stdin: Span::NONE,
+        user: Span::NONE,
+        env: Span::NONE,
+        depends: Span::NONE,
+        cpus: Span::NONE,
+        first_ulimit: 0,
+        ulimits: 0,
+        nice: 0,
+        order: 0,
+        bounce_every: 0,
+        disable: false,
+        wait: false,
+        once: false,
+        drops_log: false,
+        line: 0,
+        by_name: Link::NONE,
+        row: 0,
+    };
+
     /// Every string and list of strings.
     pub(super) fn spans(&mut self) -> [&mut Span; 10] {
         [
@@ -138,40 +178,73 @@ pub struct Address {
     /// The UDP port, 1 to 65535.
     pub port: u16,
     pub(super) interface: Span,
+    pub(super) first_sender: u8,
+    pub(super) senders: u8,
     /// The line of the file.
     pub line: u32,
 }
 
+impl Address {
+    /// What stands where there is none. All zeros.
+    const NONE: Address = Address {
+        used_for: AddressUse::Report,
+        host: Span::NONE,
+        port: 0,
+        interface: Span::NONE,
+        first_sender: 0,
+        senders: 0,
+        line: 0,
+    };
+}
+
 /// A whole configuration. Two exist, the live one and the one that the next
 /// file is parsed into; both are part of the supervisor, never on the stack.
+#[repr(C)]
 pub struct Config {
+    /// All strings, from the end of the block down, so that the first ones are
+    /// next to the first jobs, in the same page.
+    pub(super) text: [u8; TEXT_BYTES],
+    /// How much of the block is in use.
+    pub(super) text_bytes: u32,
     pub(super) by_name: Index,
-    pub(super) jobs: Vec<JobSpec, MAX_JOBS>,
-    pub(super) text: Vec<u8, TEXT_BYTES>,
-    pub(super) ulimits: Vec<Ulimit, MAX_ULIMITS>,
-    pub(super) addresses: Vec<Address, MAX_ADDRESSES>,
+    pub(super) jobs: List<JobSpec, MAX_JOBS>,
+    pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
+    pub(super) addresses: List<Address, MAX_ADDRESSES>,
+    /// All `from`, those of one address side by side.
+    pub(super) senders: List<Prefix, MAX_SENDERS>,
 }
 
 impl Config {
     /// The configuration without jobs.
     pub const fn new() -> Self {
         Config {
+            text: [0; TEXT_BYTES],
+            text_bytes: 0,
             by_name: Index::new(),
-            jobs: Vec::new(),
-            text: Vec::new(),
-            ulimits: Vec::new(),
-            addresses: Vec::new(),
+            jobs: List::new(JobSpec::NONE),
+            ulimits: List::new(Ulimit::NONE),
+            addresses: List::new(Address::NONE),
+            senders: List::new(Prefix::NONE),
         }
     }
 
-    /// Forgets everything. What is empty already is not written to, as that
-    /// would take up a page.
+    /// Forgets everything. What nobody wrote to is not written to now: that
+    /// would take up pages.
     pub fn clear(&mut self) {
-        self.by_name = Index::new();
-        clear(&mut self.jobs);
-        clear(&mut self.text);
-        clear(&mut self.ulimits);
-        clear(&mut self.addresses);
+        if self.is_untouched() {
+            return;
+        }
+        self.by_name.clear(&mut self.jobs);
+        self.jobs.clear();
+        self.text_bytes = 0;
+        self.ulimits.clear();
+        self.addresses.clear();
+        self.senders.clear();
+    }
+
+    fn is_untouched(&self) -> bool {
+        let is_untouched = self.text_bytes == 0 && self.jobs.is_empty();
+        is_untouched && self.ulimits.is_empty() && self.addresses.is_empty()
     }
 
     /// How many jobs there are.
@@ -217,6 +290,11 @@ impl Config {
         self.addresses.iter()
     }
 
+    /// The `report to` or `listen on` line at a position in the order of the file.
+    pub fn address(&self, position: usize) -> Option<&Address> {
+        self.addresses.get(position)
+    }
+
     /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
     pub fn host(&self, address: &Address) -> &CStr {
         self.cstr(address.host)
@@ -227,6 +305,11 @@ impl Config {
         (!address.interface.is_empty()).then(|| self.cstr(address.interface))
     }
 
+    /// The senders that an address takes datagrams `from`; none: all.
+    pub fn senders(&self, address: &Address) -> &[Prefix] {
+        &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
+    }
+
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
         &self.text[span.at as usize..][..span.len as usize]
     }
@@ -235,12 +318,6 @@ impl Config {
     fn cstr(&self, span: Span) -> &CStr {
         let with_nul = &self.text[span.at as usize..][..span.len as usize + 1];
         CStr::from_bytes_until_nul(with_nul).expect("strings in the text block end with a NUL")
-    }
-}
-
-fn clear<T, const N: usize>(table: &mut Vec<T, N>) {
-    if !table.is_empty() {
-        table.clear();
     }
 }
 
@@ -358,6 +435,12 @@ impl<'a> JobView<'a> {
         self.spec.once
     }
 
+    /// Whether output that the log does not take is dropped and counted (`log
+    /// drop`); otherwise the job waits.
+    pub fn drops_log(self) -> bool {
+        self.spec.drops_log
+    }
+
     /// The line of the file where the job begins.
     pub fn line(self) -> u32 {
         self.spec.line
@@ -367,9 +450,14 @@ impl<'a> JobView<'a> {
         (!span.is_empty()).then(|| self.config.cstr(span))
     }
 
-    fn numbers(self) -> (i8, i32, u32, bool, bool, bool) {
+    fn numbers(self) -> (i8, i32, u32) {
         let s = self.spec;
-        (s.nice, s.order, s.bounce_every, s.disable, s.wait, s.once)
+        (s.nice, s.order, s.bounce_every)
+    }
+
+    fn flags(self) -> [bool; 4] {
+        let s = self.spec;
+        [s.disable, s.wait, s.once, s.drops_log]
     }
 
     fn texts(self) -> [&'a [u8]; 10] {
@@ -382,6 +470,7 @@ impl<'a> JobView<'a> {
 impl PartialEq for JobView<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.numbers() == other.numbers()
+            && self.flags() == other.flags()
             && self.texts() == other.texts()
             && self.ulimits() == other.ulimits()
     }

@@ -20,6 +20,7 @@ mod job;
 mod notice;
 mod reload;
 mod start;
+mod status;
 mod stop;
 mod supervisor;
 mod table;
@@ -27,6 +28,7 @@ mod table;
 pub use action::{Action, StopSignal};
 pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable};
 pub use job::{KILL_DELAY, RESTART_DELAY, SPAWN_PAUSE, TELL_DELAY};
+pub use status::{Run, Status};
 pub use supervisor::{Supervisor, DO_NOT_RESTART};
 
 /// A job of the supervisor's table: its slot, and which tenant of the slot it

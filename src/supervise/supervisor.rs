@@ -16,11 +16,10 @@ pub const DO_NOT_RESTART: i32 = 33;
 /// [`poll`](Self::poll) says until it says nothing, then wait for an event or
 /// for [`next_deadline`](Self::next_deadline). It is large, and all zeros at
 /// first: keep it in a static.
+#[repr(C)]
 pub struct Supervisor {
-    pub(super) configs: [Config; 2],
     /// Which of `configs` is the live one.
     pub(super) live: usize,
-    pub(super) table: Table,
     /// All jobs before this position have a row. The others get one when a
     /// job that was taken out is gone.
     pub(super) seated: u16,
@@ -33,21 +32,24 @@ pub struct Supervisor {
     /// All jobs are to be stopped for good.
     pub(super) leaving: bool,
     pub(super) gone: bool,
+    /// Its first rows are next to what stands above, in the same page.
+    pub(super) table: Table,
+    pub(super) configs: [Config; 2],
 }
 
 impl Supervisor {
     /// A supervisor without jobs.
     pub const fn new() -> Self {
         Supervisor {
-            configs: [Config::new(), Config::new()],
             live: 0,
-            table: Table::new(),
             seated: 0,
             turn: 0,
             pause: None,
             starved: false,
             leaving: false,
             gone: false,
+            table: Table::new(),
+            configs: [Config::new(), Config::new()],
         }
     }
 
@@ -59,6 +61,17 @@ impl Supervisor {
     /// The live configuration.
     pub fn config(&self) -> &Config {
         &self.configs[self.live]
+    }
+
+    /// The configuration that was live before the last [`Event::Reloaded`], as
+    /// long as nothing else was parsed into [`standby`](Self::standby).
+    pub fn previous(&self) -> &Config {
+        &self.configs[1 - self.live]
+    }
+
+    /// Whether all jobs are to be stopped for good: no configuration is taken any more.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// The job at a position of the live configuration; none while it waits for

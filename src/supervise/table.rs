@@ -1,9 +1,8 @@
 //! The rows of the jobs, found by slot, by process and by place in the configuration.
 
-use heapless::Vec;
-
 use crate::index::{Index, Link, Linked};
 use crate::limits::MAX_JOBS;
+use crate::list::List;
 use crate::name::Name;
 use crate::supervise::deadlines::{Deadlines, Due};
 use crate::supervise::job::{Depends, Job, State};
@@ -24,10 +23,11 @@ pub(super) struct Table {
     /// By the number of the first process, or of the group that outlives it.
     by_number: Index,
     deadlines: Deadlines,
-    rows: Vec<Row, MAX_JOBS>,
+    rows: List<Row, MAX_JOBS>,
 }
 
 /// A job, and columns of what finds it.
+#[derive(Clone, Copy)]
 pub(super) struct Row {
     job: Job,
     pub(super) due: Due,
@@ -68,7 +68,7 @@ impl Table {
             vacant: 0,
             by_number: Index::new(),
             deadlines: Deadlines::new(),
-            rows: Vec::new(),
+            rows: List::new(Row::VACANT),
         }
     }
 

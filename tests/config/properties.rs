@@ -30,7 +30,8 @@ fn equal(a: &Config, b: &Config) -> bool {
     let addresses = |config: &Config| -> Vec<_> {
         let one = |address: &config::Address| {
             let interface = config.interface(address).map(|name| name.to_owned());
-            (address.used_for, config.host(address).to_owned(), address.port, interface)
+            let senders = config.senders(address).to_vec();
+            (address.used_for, config.host(address).to_owned(), address.port, interface, senders)
         };
         config.addresses().map(one).collect()
     };
@@ -104,6 +105,8 @@ fn word() -> impl Strategy<Value = String> {
         "disable",
         "wait",
         "once",
+        "log",
+        "log drop",
         "order",
         "report",
         "to",
@@ -134,6 +137,9 @@ fn word() -> impl Strategy<Value = String> {
         "syslog",
         "udp://1.2.3.4:5",
         "udp://[::1]:5@eth0",
+        "from",
+        "10.0.0.0/8",
+        "listen on udp://[::]:5 from fe80::/10",
         "\"a b\"",
         "\"",
         "\"}\"",
@@ -176,13 +182,15 @@ fn option(n: usize) -> impl Strategy<Value = String> {
         any::<u32>().prop_map(|value| format!("ulimit {{ -n {value} -s infinity }}")),
         (1..40_000u32, select(vec!['s', 'm', 'h', 'd']))
             .prop_map(|(number, unit)| format!("bounce every {number}{unit}")),
-        select(vec!["disable", "wait", "once"]).prop_map(str::to_owned),
+        select(vec!["disable", "wait", "once", "log drop", "log block"]).prop_map(str::to_owned),
     ]
 }
 
-/// A bare word that begins with `#` would be a comment.
+/// A bare word that begins with `#` would be a comment, and one that begins a
+/// line and is called like an option would be that.
 fn hidden(word: &str) -> String {
-    if word.starts_with('#') {
+    let is_keyword = config::options().any(|rule| rule.name.split(' ').next() == Some(word));
+    if word.starts_with('#') || is_keyword {
         format!("x{word}")
     } else {
         word.to_owned()

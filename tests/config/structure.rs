@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use pmtr::config::{parse_traced, Severity, TokenKind};
 use pmtr::limits::{
-    MAX_ADDRESSES, MAX_ARGS, MAX_DEPENDS, MAX_ENV, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES,
+    MAX_ADDRESSES, MAX_ARGS, MAX_DEPENDS, MAX_ENV, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES,
 };
 
-use crate::support::{accept, argv, empty, job, names, parse, refuse, texts, MANUAL};
+use crate::support::{accept, argv, empty, job, names, parse, refuse, texts, Parsed, MANUAL};
 
 #[test]
 fn a_file_may_be_empty() {
@@ -18,7 +18,8 @@ fn a_file_may_be_empty() {
 
 #[test]
 fn the_examples_of_the_manual_are_accepted() {
-    let config = accept(MANUAL);
+    let Parsed { config, problems, .. } = parse(MANUAL);
+    assert_eq!(problems.len(), 1, "only that anybody can reach it: {problems:?}");
     assert_eq!(
         names(&config),
         ["tunnel", "bitcoin-daemon", "capture", "api", "depending", "initial-setup"]
@@ -97,6 +98,8 @@ fn jobs_are_equal_when_every_field_is() {
         ("  env A=1\n  disable", false),
         ("  env A=1\n  wait", false),
         ("  env A=1\n  once", false),
+        ("  env A=1\n  log block", true),
+        ("  env A=1\n  log drop", false),
     ] {
         assert_eq!(accept(job(options)).job(0) == base.job(0), equal, "{options}");
     }
@@ -104,7 +107,7 @@ fn jobs_are_equal_when_every_field_is() {
 
 #[test]
 fn parsing_forgets_what_was_there_before() {
-    let mut config = accept(MANUAL);
+    let mut config = parse(MANUAL).config;
     pmtr::config::parse(b"job {\n name x\n cmd /x\n}", &mut config, &mut |_| {}).expect("good");
     assert_eq!(names(&config), ["x"]);
     assert_eq!((config.addresses().count(), config.find(b"tunnel")), (0, None));
@@ -220,6 +223,13 @@ fn every_limit_is_an_error_with_its_name_and_value() {
     let sentence =
         format!("too many 'report to' and 'listen on': MAX_ADDRESSES is {MAX_ADDRESSES}");
     limit(MAX_ADDRESSES, report, &sentence);
+
+    let from = |count| format!("listen on udp://[::]:1{}\n", " from ::1".repeat(count));
+    limit(
+        MAX_SENDERS,
+        from,
+        &format!("too many 'from' of 'listen on': MAX_SENDERS is {MAX_SENDERS}"),
+    );
 }
 
 #[test]

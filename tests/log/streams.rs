@@ -13,11 +13,11 @@ use std::os::fd::AsFd;
 
 impl World {
     /// Starts a job, whose pid is `pid`; what it writes comes from the test.
-    fn job(&mut self, name: &str, pid: i32) -> File {
+    pub fn job(&mut self, name: &str, pid: i32) -> File {
         self.open(name, pid).1
     }
 
-    fn open(&mut self, name: &str, pid: i32) -> (StreamId, File) {
+    pub fn open(&mut self, name: &str, pid: i32) -> (StreamId, File) {
         let (id, pipe) = self
             .streams
             .open_with(&mut self.log, Name::new(name.as_bytes()), &self.poller)
@@ -26,12 +26,12 @@ impl World {
         (id, pipe.into())
     }
 
-    fn ends(&mut self, pid: i32) {
+    pub fn ends(&mut self, pid: i32) {
         self.streams.ended_with(&mut self.log, pid, self.now, &self.poller);
     }
 
     /// Turns until nothing happens any more; returns what the receiver got.
-    fn settle(&mut self, receiver: &Receiver) -> Vec<String> {
+    pub fn settle(&mut self, receiver: &Receiver) -> Vec<String> {
         let mut records = Vec::new();
         loop {
             let (ready, got) = (self.turn(), receiver.read());
@@ -44,7 +44,7 @@ impl World {
 }
 
 /// Writes on another thread, as a job would: it may have to wait.
-fn writes(mut pipe: File, text: Vec<u8>) -> std::thread::JoinHandle<()> {
+pub fn writes(mut pipe: File, text: Vec<u8>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || pipe.write_all(&text).unwrap())
 }
 
@@ -183,12 +183,12 @@ fn while_the_log_is_full_pipes_stay_full_and_nothing_spins() {
     // Nobody reads: it comes to rest, with the job waiting in its write.
     let mut still = 0;
     world.until(|world| {
-        still = if world.turn() == 0 { still + 1 } else { 0 };
+        let rests = world.turn() == 0 && !world.streams.is_quiet();
+        still = if rests { still + 1 } else { 0 };
         (still == 50).then_some(())
     });
     assert!(!job.is_finished());
     assert_eq!((world.streams.deadline(), world.log.deadline()), (None, None));
-    assert!(!world.streams.is_quiet());
     // Messages go on meanwhile, with their own part of the ring.
     world.say("still here");
     let mut records = world.receive(&receiver, 30_001);
@@ -314,4 +314,17 @@ fn the_table_is_full() {
     ];
     assert_eq!(world.settle(&receiver), expected);
     assert!(jobs[3].write_all(b"nobody reads this").is_err());
+
+    // The next one while the log is full.
+    while (0..10).any(|_| world.turn() > 0 || world.line("filler")) {}
+    jobs[1].write_all(b"one line\nand another one\nthe last one").unwrap();
+    world.job("next", 51);
+    let records = world.settle(&receiver);
+    let own: Vec<_> = records.iter().filter(|record| record.starts_with("pmtr")).collect();
+    let expected = [
+        "pmtr[77]: closing the output of ended job job1: too many are open",
+        "pmtr[77]: 3 log messages lost",
+    ];
+    assert_eq!(own, expected);
+    assert!(!records.iter().any(|record| record.starts_with("job1[")));
 }

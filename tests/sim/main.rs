@@ -17,5 +17,6 @@ mod order;
 mod reload;
 mod room;
 mod shutdown;
+mod status;
 mod stop;
 mod storm;

@@ -224,8 +224,9 @@ pub fn apart_under(wrapper: &[&str], test: &str, change: impl FnOnce(&mut Comman
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("test");
     copy(&env::current_exe().unwrap(), &program, 0o755);
-    let words: Vec<&str> = wrapper.iter().copied().chain([program.to_str().unwrap()]).collect();
-    let mut command = Command::new(words[0]);
+    let words: Vec<_> =
+        wrapper.iter().map(Into::into).chain(super::again::on_target(&program)).collect();
+    let mut command = Command::new(&words[0]);
     command.args(&words[1..]).args(["--exact", "--nocapture", test]).current_dir("/");
     change(&mut command);
     let output = command.env(APART, "1").output().unwrap();

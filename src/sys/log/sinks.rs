@@ -21,29 +21,28 @@ const NOTE_BYTES: usize = PREFIX_BYTES + 32;
 
 /// The log: records on their way to syslog and stderr (see the [module](super)
 /// for what is kept for whom). All zeros before [`start`](Self::start): records
-/// wait in the ring.
+/// wait in the ring, whose beginning is in the same page as all else.
+#[repr(C)]
 pub struct Log {
-    ring: Ring,
     syslog: Syslog,
     stderr: Stderr,
     time: LocalTime,
     pid: i32,
-    /// Messages of pmtr that did not fit and are not told of yet.
+    /// Messages of pmtr that did not fit, and lost lines of jobs, that are not told of yet.
     missed: u32,
-    text: Text,
+    ring: Ring,
 }
 
 impl Log {
     /// A log that goes nowhere yet. All zeros.
     pub const fn new() -> Self {
         Log {
-            ring: Ring::new(),
             syslog: Syslog::new(),
             stderr: Stderr::new(),
             time: LocalTime::new(),
             pid: 0,
             missed: 0,
-            text: Text(Vec::new()),
+            ring: Ring::new(),
         }
     }
 
@@ -88,19 +87,27 @@ impl Log {
 
     /// Adds a message of pmtr as local0; every line of it is a record. What
     /// does not fit is counted.
+    ///
+    /// Not inlined, as it needs room for a message.
+    #[inline(never)]
     pub fn message(&mut self, severity: Severity, message: Arguments<'_>) {
         self.tell_missed();
-        self.text.0.clear();
+        let mut text = Text(Vec::new());
         // Text never fails, and neither should the message's parts.
-        let _ = self.text.write_fmt(message);
+        let _ = text.write_fmt(message);
         let stamp = self.time.stamp();
         let writer = own(stamp, self.pid);
-        for line in self.text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             clean(line);
             if push(&mut self.ring, Class::Own, &writer, severity, line).is_err() {
                 self.missed = self.missed.saturating_add(1);
             }
         }
+    }
+
+    /// Counts messages or lines that nobody can log any more.
+    pub fn lose(&mut self, count: u64) {
+        self.missed = self.missed.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// Whether a job's line of `bytes` bytes would be taken now.

@@ -39,6 +39,22 @@ impl Bits {
         self.first_from(from).or_else(|| self.first_from(0))
     }
 
+    /// The first row from `from` on that both have; after the last one, the first of all.
+    pub fn next_of_both(&self, other: &Bits, from: usize) -> Option<usize> {
+        let mut both = Bits::new();
+        for (word, (a, b)) in both.words.iter_mut().zip(self.words.iter().zip(&other.words)) {
+            *word = a & b;
+        }
+        both.next(from)
+    }
+
+    /// Makes all of `other` members.
+    pub fn insert_all(&mut self, other: &Bits) {
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            *word |= more;
+        }
+    }
+
     /// The lowest row that is not a member.
     pub fn first_free(&self) -> Option<usize> {
         let word = self.words.iter().position(|&word| word != u64::MAX)?;

@@ -3,8 +3,9 @@
 //! A stream is marked when there is something to read. A [turn](Streams::turn)
 //! reads every marked stream once, in order, and goes on the next time after
 //! the one where it stopped, be it only because the log was full: a job that
-//! floods its pipe gets one read in a turn like any other. While the log has no room no pipe is read at all, so that
-//! jobs wait, and nothing is lost.
+//! floods its pipe gets one read in a turn like any other. While the log has no
+//! room no pipe is read, so that jobs wait, and nothing is lost; but for those of
+//! jobs with `log drop` (see `drops`).
 //!
 //! What is read goes into a buffer of a small pool. A stream has one only while it
 //! has text that is not logged: usually the beginning of a line, which is sent as it is
@@ -12,11 +13,13 @@
 //! others' text stays in their pipes, and no stream keeps its buffer for long.
 
 mod bits;
+mod drops;
 
 use super::held::Held;
 use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
 use super::std::{os::fd::OwnedFd, prelude::v1::*};
+use crate::dropped::Dropped;
 use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN, STREAM_BUFFERS, STREAM_BUFFER_BYTES};
 use crate::lines::{LineBuffer, TEXT_BYTES};
@@ -65,12 +68,24 @@ pub struct Streams {
     contended: bool,
     /// How many jobs have ended.
     endings: u32,
+    /// The streams that do not wait for the log (`log drop`).
+    lossy: Bits,
+    /// Those of which something is dropped, or which have to say more when the log has room.
+    dropping: Bits,
+    /// The row to begin with where streams are only drained.
+    next_drained: usize,
+    /// Since when the log has room again.
+    flows_since: Instant,
     /// The streams of the jobs that run, by their pids.
     by_pid: Index,
     /// How many rows, from the first one on, were ever used.
     used: usize,
     rows: [Row; MAX_STREAMS],
     buffers: [Buffer; STREAM_BUFFERS],
+    /// What is to be dropped is read into this.
+    spare: LineBuffer,
+    /// What was dropped and is not told of yet; not touched before there is any.
+    dropped: [Dropped; MAX_STREAMS],
 }
 
 struct Row {
@@ -146,10 +161,16 @@ impl Streams {
             blocked: false,
             contended: false,
             endings: 0,
+            lossy: Bits::new(),
+            dropping: Bits::new(),
+            next_drained: 0,
+            flows_since: Instant::BOOT,
             by_pid: Index::new(),
             used: 0,
             rows: [NO_ROW; MAX_STREAMS],
             buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
+            spare: LineBuffer::new(),
+            dropped: [Dropped::NONE; MAX_STREAMS],
         }
     }
 
@@ -157,8 +178,9 @@ impl Streams {
     /// is for its stdout and stderr (it blocks, and is close-on-exec).
     ///
     /// When the table is full, the stream of the job that ended first is
-    /// closed, though processes that it left behind may still write to it; with no
-    /// such stream the error is `EMFILE`.
+    /// closed, though processes that it left behind may still write to it; what
+    /// the log does not take of it then is counted as lost. With no such stream the
+    /// error is `EMFILE`.
     pub fn open(&mut self, name: Name, poller: &Poller) -> Result<(StreamId, OwnedFd), Errno> {
         log::with(|log| self.open_with(log, name, poller))
     }
@@ -185,6 +207,12 @@ impl Streams {
         (self.rows[row].pipe, self.rows[row].name) = (ours, name);
         self.open.insert(row);
         Ok((StreamId(row as u16), theirs))
+    }
+
+    /// The job of stream `id` does not wait for the log: what that does not take
+    /// is dropped, and told of when it takes more (`log drop`).
+    pub fn drops(&mut self, id: StreamId) {
+        self.lossy.insert(usize::from(id.0));
     }
 
     /// The job of stream `id` has started as process `pid`, which its lines have in their tag.
@@ -236,11 +264,15 @@ impl Streams {
     /// [`turn`](Self::turn), with a log of one's own.
     pub fn turn_with(&mut self, log: &mut Log, now: Instant, poller: &Poller) -> bool {
         if self.blocked && !is_unblocked(log, now, poller) {
-            return false;
+            return self.drain_lossy(poller);
         }
+        self.mark_dropping(now);
         self.blocked = !self.send_overdue(log, now);
         let more = !self.blocked && self.round(log, now, poller);
-        more || self.blocked && is_unblocked(log, now, poller)
+        match self.blocked {
+            true => is_unblocked(log, now, poller) || self.drain_lossy(poller),
+            false => more,
+        }
     }
 
     /// When to take a [turn](Self::turn) though no stream is readable: for the
@@ -249,7 +281,8 @@ impl Streams {
         if self.blocked {
             return None;
         }
-        self.held().filter_map(|slot| self.overdue_at(slot)).min()
+        let overdue = self.held().filter_map(|slot| self.overdue_at(slot));
+        overdue.chain(self.tell_by()).min()
     }
 
     /// How many streams are open.
@@ -259,7 +292,7 @@ impl Streams {
 
     /// Whether all that was told to be readable is read and logged.
     pub fn is_quiet(&self) -> bool {
-        self.marked.is_empty() && self.in_use == 0
+        self.marked.is_empty() && self.in_use == 0 && self.dropping.is_empty()
     }
 
     fn round(&mut self, log: &mut Log, now: Instant, poller: &Poller) -> bool {
@@ -288,7 +321,10 @@ impl Streams {
 
     /// Logs what a stream has, reads once, and logs that.
     fn serve(&mut self, log: &mut Log, row: usize, now: Instant, poller: &Poller) -> Served {
-        let Some(slot) = self.buffer_of(row, now) else { return Served::Starved };
+        if self.resume(log, row, now).is_none() {
+            return Served::Blocked;
+        }
+        let Some(slot) = self.buffer_of(row, now) else { return self.starve(row, poller) };
         let served =
             self.log_lines(log, slot).and_then(|()| self.read(log, row, slot, now, poller));
         if self.buffers[slot].lines.is_empty() {
@@ -314,6 +350,7 @@ impl Streams {
             Ok(count) => {
                 self.buffers[slot].lines.filled(count);
                 self.buffers[slot].read_at = now;
+                self.resume_at_newline(log, row, slot)?;
                 self.log_lines(log, slot)?;
                 if count < asked {
                     self.rest(log, row, slot, poller)
@@ -330,15 +367,21 @@ impl Streams {
     /// The pipe is empty for now.
     fn rest(&mut self, log: &mut Log, row: usize, slot: usize, poller: &Poller) -> Option<Served> {
         if self.rows[row].last_words {
+            self.resume_at_end(log, row)?;
             self.log_rest(log, slot, true)?;
             self.rows[row].last_words = false;
         }
+        self.rest_pipe(row, poller);
+        Some(Served::Done)
+    }
+
+    /// To be told when there is something to be read again.
+    fn rest_pipe(&mut self, row: usize, poller: &Poller) {
         self.marked.remove(row);
         if let Some(pipe) = self.rows[row].pipe.fd() {
             // It cannot fail: the poller has it, and needs no memory for this.
             let _ = poller.change(pipe, token(row), Interest::ReadOnce);
         }
-        Some(Served::Done)
     }
 
     /// Nobody can write to the pipe any more.
@@ -349,6 +392,7 @@ impl Streams {
         slot: usize,
         poller: &Poller,
     ) -> Option<Served> {
+        self.resume_at_end(log, row)?;
         self.log_rest(log, slot, true)?;
         self.close(row, poller);
         Some(Served::Done)
@@ -357,10 +401,19 @@ impl Streams {
     fn drain(&mut self, log: &mut Log, row: usize, now: Instant, poller: &Poller) {
         self.marked.insert(row);
         for _ in 0..LAST_READS {
+            if self.blocked && self.lossy.contains(row) {
+                if !self.drop_text(row, poller) {
+                    return;
+                }
+                continue;
+            }
             match self.serve(log, row, now, poller) {
                 Served::More => {}
                 Served::Done => return,
-                Served::Blocked => return self.blocked = true,
+                Served::Blocked => {
+                    self.blocked = true;
+                    return;
+                }
                 Served::Starved => return self.contended = true,
             }
         }
@@ -372,7 +425,11 @@ impl Streams {
             if self.overdue_at(slot).map_or(true, |at| at > now) {
                 continue;
             }
-            let logged = self.log_lines(log, slot).and_then(|()| self.log_rest(log, slot, false));
+            let row = usize::from(self.buffers[slot].row);
+            let logged = self
+                .resume(log, row, now)
+                .and_then(|()| self.log_lines(log, slot))
+                .and_then(|()| self.log_rest(log, slot, false));
             if logged.is_none() {
                 return false;
             }
@@ -452,13 +509,17 @@ impl Streams {
     fn close_oldest(&mut self, log: &mut Log, poller: &Poller) -> Option<usize> {
         let ended = (0..MAX_STREAMS).filter(|&row| self.rows[row].ended > 0);
         let oldest = ended.min_by_key(|&row| self.rows[row].ended)?;
+        let name = self.rows[oldest].name;
         self.rows[oldest].last_words = true;
         self.drain(log, oldest, super::clock::now(), poller);
-        let name = self.rows[oldest].name;
+        if !self.open.contains(oldest) {
+            return Some(oldest);
+        }
         log.message(
             Severity::LOG_WARNING,
             format_args!("closing the output of ended job {name}: too many are open"),
         );
+        log.lose(self.abandon(oldest, poller).lines());
         self.close(oldest, poller);
         Some(oldest)
     }
@@ -475,6 +536,8 @@ impl Streams {
         self.reset(row);
         self.open.remove(row);
         self.marked.remove(row);
+        self.lossy.remove(row);
+        self.forget_dropped(row);
     }
 
     /// Empties a row, but for the columns of the index: they can be of other rows.
