@@ -4,6 +4,8 @@
 #[path = "../common/again.rs"]
 mod again;
 mod drops;
+#[path = "../common/skip.rs"]
+mod skip;
 mod stderr;
 mod streams;
 mod syslog;
