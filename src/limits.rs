@@ -47,8 +47,16 @@ pub const MAX_SENDERS: usize = 64;
 pub const CONTROL_BYTES: usize = 4096;
 
 /// How many control datagrams one socket hands over in one turn of the loop;
-/// then it rests, so that no flood keeps pmtr from its work.
+/// the others come next, so that no burst keeps pmtr from its other work for long.
 pub const CONTROLS_PER_TURN: usize = 32;
+
+/// How many control datagrams one socket hands over as fast as they come: far
+/// more than a socket holds, so that a command behind a burst is not lost.
+pub const CONTROL_BURST: usize = 16_384;
+
+/// How many control datagrams a second one socket hands over after that, so
+/// that a flood costs little; the kernel drops the rest.
+pub const CONTROLS_PER_SECOND: usize = 1000;
 
 /// The longest report: the most that one datagram over IPv4 can hold (udp(7)).
 /// What does not fit goes into a further one.

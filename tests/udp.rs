@@ -39,16 +39,32 @@ fn a_report_is_the_host_and_a_line_a_job() {
     let collector = Collector::at(Ipv4Addr::LOCALHOST);
     let jobs = job("b", "cmd /bin/sleep 1000\n  order 1")
         + &job("a", "cmd /bin/sleep \"1000\" 1000")
-        + &job("setup", "cmd /bin/true\n  once")
+        + &job("setup", "cmd /bin/sleep 1000\n  once")
         + &job("off", "cmd /bin/nowhere\n  disable")
         + &job("é", "cmd /bin/sh -c \"exit 33\"\n  disable");
     let world = World::with(&(report_to(&collector) + &jobs));
     let report = collector.next();
-    let (a, b) = (world.pid_of("a"), world.pid_of("b"));
+    let [a, b, setup] = ["a", "b", "setup"].map(|name| world.pid_of(name));
     let lines = format!(
-        "a e 0 {a} /bin/sleep\noff d 0 0 /bin/nowhere\né d 0 0 /bin/sh\nb e 0 {b} /bin/sleep\n"
+        "a e 0 {a} /bin/sleep\nsetup e 0 {setup} /bin/sleep\noff d 0 0 /bin/nowhere\n\
+         é d 0 0 /bin/sh\nb e 0 {b} /bin/sleep\n"
     );
     assert_eq!(report, format!("report {}\n{lines}", host_name()));
+}
+
+#[test]
+fn jobs_that_have_ended_and_will_not_be_restarted_are_left_out() {
+    let collector = Collector::at(Ipv4Addr::LOCALHOST);
+    let jobs = job("setup", "cmd /bin/sh -c \"exit 1\"\n  wait\n  once")
+        + &job("bye", "cmd /bin/sh -c \"exit 33\"")
+        + &sleepers("a");
+    let world = World::with(&(report_to(&collector) + &jobs));
+    world.exited("bye");
+    let report = collector.wait_line("a e # # /bin/sleep");
+    let report = if report.contains("bye ") { collector.next() } else { report };
+    let [host, a] = report.lines().collect::<Vec<_>>()[..] else { panic!("{report}") };
+    assert_eq!(host, format!("report {}", host_name()));
+    assert!(a.starts_with("a e "), "{a}");
 }
 
 #[test]
@@ -308,8 +324,11 @@ fn hostile_datagrams_change_nothing_and_are_told_rarely() {
     all.extend((1..=255u8).map(|byte| vec![byte; 8]));
     all.extend([" ", "\n", "enable", "disable disable", "a disable b"].map(|s| s.into()));
     all.iter().for_each(|datagram| send((ip, PORT), datagram));
-    send((ip, PORT), b"disable nobody");
-    world.log().wait_for("control msg for unknown job nobody");
+    // What the socket has no room for is lost, and this may be among it.
+    eventually("the last datagram", || {
+        send((ip, PORT), b"disable nobody");
+        !world.log().own("control msg for unknown job nobody").is_empty()
+    });
     assert!(pids.into_iter().all(alive));
     assert_eq!(world.log().own("abling ").len(), 0);
     world.log().within(LONG).wait_for("more invalid control msgs in 10 s");
@@ -343,13 +362,15 @@ fn a_flood_costs_little_and_does_not_slow_supervision() {
                 }
             });
         }
+        // By then it is no burst any more.
+        thread::sleep(Duration::from_secs(5));
         let (begin, before) = (Instant::now(), cpu_time(world.pid()));
-        for n in 0..5 {
+        for n in 0..10 {
             world.config(&(listen_on(ip) + &sleepers("a") + &sleepers(&format!("new{n}"))));
             let asked = Instant::now();
             world.started(&format!("new{n}"));
             assert!(asked.elapsed() < common::stretched(3), "{:?}", asked.elapsed());
-            thread::sleep(Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(500));
         }
         let share = 10_000 * (cpu_time(world.pid()) - before) / begin.elapsed().as_millis() as u64;
         eprintln!("in a flood pmtr has {} % of a CPU", share / 10);
@@ -358,7 +379,7 @@ fn a_flood_costs_little_and_does_not_slow_supervision() {
     });
     assert_eq!(world.starts("a"), 1);
     let told = world.log().own("control msg");
-    assert!(told.len() < 30, "{} lines", told.len());
+    assert!(told.len() < 40, "{} lines", told.len());
 }
 
 #[test]
@@ -366,8 +387,13 @@ fn a_command_behind_a_burst_is_obeyed() {
     let ip = own_address();
     let world = World::with(&(listen_on(ip) + &sleepers("a")));
     world.started("a");
-    for _ in 0..150 {
-        send((ip, PORT), b"enable a");
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    for n in 0..10_000 {
+        socket.send_to(b"enable a", (ip, PORT)).expect("sending");
+        if n % 100 == 0 {
+            // A socket of the kernel's usual size holds some hundreds.
+            thread::sleep(Duration::from_millis(10));
+        }
     }
     send((ip, PORT), b"disable a");
     world.log().wait_for("disabling a");

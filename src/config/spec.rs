@@ -23,6 +23,11 @@ impl Span {
     /// Nothing. All zeros.
     pub(super) const NONE: Span = Span { at: 0, len: 0 };
 
+    /// Behind its last NUL.
+    pub(super) const fn end(self) -> usize {
+        self.at as usize + self.len as usize + 1
+    }
+
     /// Whether there is nothing: an option that was not given.
     pub const fn is_empty(self) -> bool {
         self.len == 0
@@ -196,9 +201,13 @@ impl Address {
 /// file is parsed into; both are part of the supervisor, never on the stack.
 #[repr(C)]
 pub struct Config {
+    /// All strings, from the end of the block down, so that the first ones are
+    /// next to the first jobs, in the same page.
+    pub(super) text: [u8; TEXT_BYTES],
+    /// How much of the block is in use.
+    pub(super) text_bytes: u32,
     pub(super) by_name: Index,
     pub(super) jobs: List<JobSpec, MAX_JOBS>,
-    pub(super) text: List<u8, TEXT_BYTES>,
     pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
     pub(super) addresses: List<Address, MAX_ADDRESSES>,
     /// All `from`, those of one address side by side.
@@ -209,9 +218,10 @@ impl Config {
     /// The configuration without jobs.
     pub const fn new() -> Self {
         Config {
+            text: [0; TEXT_BYTES],
+            text_bytes: 0,
             by_name: Index::new(),
             jobs: List::new(JobSpec::NONE),
-            text: List::new(0),
             ulimits: List::new(Ulimit::NONE),
             addresses: List::new(Address::NONE),
             senders: List::new(Prefix::NONE),
@@ -226,14 +236,14 @@ impl Config {
         }
         self.by_name.clear(&mut self.jobs);
         self.jobs.clear();
-        self.text.clear();
+        self.text_bytes = 0;
         self.ulimits.clear();
         self.addresses.clear();
         self.senders.clear();
     }
 
     fn is_untouched(&self) -> bool {
-        let is_untouched = self.text.is_empty() && self.jobs.is_empty();
+        let is_untouched = self.text_bytes == 0 && self.jobs.is_empty();
         is_untouched && self.ulimits.is_empty() && self.addresses.is_empty()
     }
 

@@ -27,21 +27,21 @@ pub struct Run {
 
 impl Supervisor {
     /// All jobs of the live configuration, in the order of starting, but for
-    /// those that will not be restarted.
+    /// those that have ended and will not be restarted: a `once` job is there
+    /// until it has run, as in the original.
     pub fn statuses(&self) -> impl Iterator<Item = Status<'_>> {
         (0..self.config().len()).filter_map(|position| self.status_at(position))
     }
 
     /// The job at a position of the live configuration, which has one there;
-    /// none if it will not be restarted.
+    /// none if it has ended and will not be restarted.
     pub fn status_at(&self, position: usize) -> Option<Status<'_>> {
         let spec = self.config().job(position);
         let row = self.config().row(position).checked_sub(1);
         // One without a row waits for it, to be what the file says.
         let state = row.map_or(State::Vacant, |row| self.table.state(row));
         let is_enabled = state.is_enabled().unwrap_or(!spec.is_disabled());
-        let is_over = spec.is_once() || state.is_done();
-        (!is_over).then(|| Status { spec, is_enabled, run: state.run() })
+        (!state.is_done()).then(|| Status { spec, is_enabled, run: state.run() })
     }
 }
 

@@ -5,6 +5,7 @@ use super::check;
 use super::config_file::{ConfigFile, Refused};
 use super::std::prelude::v1::*;
 use super::std::{eprintln, println};
+use super::tables::{take, TABLES};
 use crate::config::{Config, Problem, Severity, Token};
 use core::ffi::CStr;
 use nix::errno::Errno;
@@ -34,7 +35,8 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
             println!("{token}");
         }
     };
-    let loaded = file.load(config, &mut found, &mut read);
+    let text = &mut take(&TABLES.files).text;
+    let loaded = file.load(text, config, &mut found, &mut read);
     match loaded {
         Ok(()) => {}
         Err(Refused::Unreadable(Errno::ENOENT)) => return missing(file),

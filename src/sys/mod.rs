@@ -25,6 +25,7 @@ pub mod spawn;
 pub mod start;
 pub mod state;
 pub mod streams;
+mod tables;
 pub mod timer;
 pub mod udp;
 #[cfg(all(panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]

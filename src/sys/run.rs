@@ -10,9 +10,9 @@ use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
+use super::tables::Files;
 use super::timer::Timer;
 use super::udp::Udp;
-use super::watch::Watch;
 use super::{clock, log, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
@@ -33,7 +33,7 @@ pub struct Shell {
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    pub(super) watch: MutexGuard<'static, Watch>,
+    pub(super) files: MutexGuard<'static, Files>,
     pub(super) udp: Udp,
     pub(super) state: State,
     pub(super) config: ConfigFile,
@@ -48,21 +48,21 @@ impl Shell {
     pub fn new(
         supervisor: MutexGuard<'static, Supervisor>,
         streams: MutexGuard<'static, Streams>,
-        mut watch: MutexGuard<'static, Watch>,
+        mut files: MutexGuard<'static, Files>,
         state: State,
         config: ConfigFile,
     ) -> io::Result<Self> {
-        let files = spawn::raise_file_limit();
+        let limit = spawn::raise_file_limit();
         adopt_orphans();
-        watch.start();
+        files.watch.start();
         let shell = Shell {
             supervisor,
             streams,
             poller: Poller::new()?,
             signals: Signals::new()?,
             timer: Timer::new()?,
-            spawner: Spawner::new(files)?,
-            watch,
+            spawner: Spawner::new(limit)?,
+            files,
             udp: Udp::new(),
             state,
             config,
@@ -78,13 +78,16 @@ impl Shell {
         self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
         self.poller.add(self.timer.as_fd(), Token::Timer, Interest::Read)?;
         self.poller.add(self.spawner.failures(), Token::Failures, Interest::Read)?;
-        match self.watch.fd() {
+        match self.files.watch.fd() {
             Some(fd) => self.poller.add(fd, Token::Watch, Interest::Read),
             None => Ok(()),
         }
     }
 
     /// Supervises until it was told to leave and all jobs are gone.
+    ///
+    /// Not inlined: what the loop takes of the stack is not needed before.
+    #[inline(never)]
     pub fn run(&mut self) {
         let mut ready = Ready::new();
         loop {
@@ -107,7 +110,8 @@ impl Shell {
 
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
-        let rest = [self.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
+        let rest =
+            [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
         rest.into_iter().chain([supervisor, self.udp.deadline()]).flatten().min()
     }
 
@@ -122,7 +126,7 @@ impl Shell {
             Token::Signals => self.on_signals(now),
             Token::Timer => self.timer.clear(),
             Token::Failures => self.hear_failures(now),
-            Token::Watch => self.watch.read(now),
+            Token::Watch => self.files.watch.read(now),
             Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
             Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),

@@ -7,7 +7,7 @@ use pmtr::sys::poll::{Poller, Ready, Token};
 use pmtr::sys::streams::Streams;
 use pmtr::time::Instant;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -91,7 +91,17 @@ impl World {
 
     /// syslogd ends, and leaves its socket file behind.
     pub fn kill(&self, receiver: Receiver) {
+        let probe = UnixDatagram::unbound().unwrap();
+        probe.set_nonblocking(true).unwrap();
+        probe.connect(&self.path).unwrap();
         drop(receiver);
+        // A process that another test is about to start may have a copy for a
+        // moment yet: what is sent meanwhile would be lost in it.
+        let start = RealTime::now();
+        while !probe.send(b"").is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+            assert!(start.elapsed() < PATIENCE, "the socket does not go away");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert!(self.path.exists());
     }
 

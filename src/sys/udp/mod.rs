@@ -8,13 +8,14 @@
 //! # What others can do
 //!
 //! Whoever reaches a socket can make pmtr read. So a listener hands over a
-//! bounded number of datagrams in a turn of the loop and then rests, what comes
-//! meanwhile waits in the kernel or is lost there, and what is said about bad
-//! datagrams is rationed. The sender of a datagram can be forged (udp(7) has no
+//! bounded number of datagrams in a turn of the loop, and rests when a burst turns
+//! out to be a flood; what comes meanwhile waits in the kernel or is lost there.
+//! What is said about bad datagrams is rationed. The sender of a datagram can be forged (udp(7) has no
 //! more to offer): `from` keeps honest hosts out, a firewall the others.
 
 mod control;
 mod lookup;
+mod pace;
 mod quota;
 mod row;
 mod socket;

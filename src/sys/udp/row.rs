@@ -1,15 +1,15 @@
 //! One address on its way to a socket, and what is done with that.
 
 use super::super::poll::{Interest, Poller, Token};
-use super::super::std::io;
 use super::super::std::net::{IpAddr, SocketAddr, UdpSocket};
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
 use super::lookup::Lookup;
+use super::pace::Pace;
 use super::socket::{self, Destination};
 use super::trouble::{Told, Trouble};
 use crate::config::{Address, AddressUse, Config};
-use crate::limits::{CONTROLS_PER_TURN, CONTROL_BYTES};
+use crate::limits::CONTROL_BYTES;
 use crate::time::Instant;
 use core::time::Duration;
 
@@ -21,9 +21,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(8);
 
 /// A look-up is a process, and asks others.
 const LONGEST_LOOKUP_RETRY: Duration = Duration::from_secs(64);
-
-/// How long a listener rests that may have more datagrams than may be read in a turn.
-const REST: Duration = Duration::from_millis(100);
 
 /// One `report to` or `listen on`.
 pub(super) struct Row {
@@ -44,10 +41,18 @@ pub(super) enum Way {
     Looking(Lookup),
     /// Its name was looked up; it is to be opened now.
     Found(IpAddr),
-    /// It takes datagrams; none before the instant.
-    Listening(UdpSocket, Option<Instant>),
+    /// It takes datagrams.
+    Listening(Listener),
     /// Reports go there.
     Reporting(Destination),
+}
+
+/// A socket for control datagrams.
+pub(super) struct Listener {
+    socket: UdpSocket,
+    pace: Pace,
+    /// Until when it is not waited for.
+    rests_until: Option<Instant>,
 }
 
 /// Whether two addresses of two configurations are the same; what may be sent
@@ -75,7 +80,7 @@ impl Row {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.way, Way::Listening(..) | Way::Reporting(_))
+        matches!(self.way, Way::Listening(_) | Way::Reporting(_))
     }
 
     /// Its position in the configuration is another one.
@@ -88,9 +93,11 @@ impl Row {
     fn waits_for(&self) -> Option<(BorrowedFd<'_>, Interest)> {
         match &self.way {
             Way::Looking(lookup) => Some((lookup.fd(), Interest::Read)),
-            Way::Listening(socket, None) => Some((socket.as_fd(), Interest::ReadOnce)),
+            Way::Listening(Listener { socket, rests_until: None, .. }) => {
+                Some((socket.as_fd(), Interest::ReadOnce))
+            }
             // One that rests is waited for again when it has rested.
-            Way::Listening(_, Some(_)) | Way::Reporting(_) => None,
+            Way::Listening(_) | Way::Reporting(_) => None,
             Way::Vacant | Way::Due(_) | Way::Found(_) => None,
         }
     }
@@ -100,7 +107,7 @@ impl Row {
         match &self.way {
             Way::Due(at) => Some(*at),
             Way::Found(_) => Some(Instant::BOOT),
-            Way::Listening(_, rests_until) => *rests_until,
+            Way::Listening(listener) => listener.rests_until,
             Way::Vacant | Way::Looking(_) | Way::Reporting(_) => None,
         }
     }
@@ -120,8 +127,8 @@ impl Row {
         let next = match &mut self.way {
             Way::Due(_) => begin(config, address),
             Way::Found(ip) => open(*ip, config, address),
-            Way::Listening(_, rests_until) => {
-                *rests_until = None;
+            Way::Listening(listener) => {
+                listener.rests_until = None;
                 return self.moved_to(position, poller);
             }
             Way::Vacant | Way::Looking(_) | Way::Reporting(_) => return,
@@ -147,7 +154,7 @@ impl Row {
                 return self.fail(now, Trouble::Open(errno), config, address);
             }
         }
-        if matches!(self.way, Way::Listening(..)) {
+        if matches!(self.way, Way::Listening(_)) {
             self.works(config, address);
         }
     }
@@ -210,19 +217,18 @@ impl Row {
         buffer: &mut [u8],
         mut obey: impl FnMut(&[u8], SocketAddr) -> bool,
     ) -> bool {
-        let Way::Listening(socket, rests_until) = &mut self.way else { return false };
+        let Way::Listening(Listener { socket, pace, rests_until }) = &mut self.way else {
+            return false;
+        };
         let mut is_changed = false;
-        let mut is_drained = false;
-        for _ in 0..CONTROLS_PER_TURN {
-            match socket.recv_from(&mut buffer[..=CONTROL_BYTES]) {
-                Ok((len, from)) => is_changed |= obey(&buffer[..len], from),
-                Err(error) => {
-                    is_drained = error.kind() == io::ErrorKind::WouldBlock;
-                    break;
-                }
-            }
+        let mut read = 0;
+        for _ in 0..pace.allowance(now) {
+            // Whatever an error may be, whether it lasts is seen in the next turn.
+            let Ok((len, from)) = socket.recv_from(&mut buffer[..=CONTROL_BYTES]) else { break };
+            is_changed |= obey(&buffer[..len], from);
+            read += 1;
         }
-        *rests_until = Some(if is_drained { now } else { now + REST });
+        *rests_until = Some(pace.spend(now, read.max(1)));
         is_changed
     }
 
@@ -269,7 +275,8 @@ fn open(ip: IpAddr, config: &Config, address: &Address) -> Result<Way, Trouble> 
             Destination::open(ip, address.port, interface).map(Way::Reporting)
         }
         AddressUse::Listen => {
-            socket::listener(ip, address.port).map(|socket| Way::Listening(socket, None))
+            let socket = socket::listener(ip, address.port)?;
+            Ok(Way::Listening(Listener { socket, pace: Pace::new(), rests_until: None }))
         }
     }
 }
