@@ -5,6 +5,8 @@
 mod again;
 mod drops;
 mod journald;
+#[path = "../common/skip.rs"]
+mod skip;
 mod stderr;
 mod streams;
 mod syslog;
