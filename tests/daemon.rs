@@ -20,6 +20,8 @@ use tempfile::TempDir;
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/skip.rs"]
+mod skip;
 
 // The command returns when the start is known to have worked.
 
@@ -302,7 +304,7 @@ impl Drop for Daemon {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + skip::stretched(10);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(2));

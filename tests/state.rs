@@ -32,6 +32,8 @@ use tempfile::TempDir;
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/skip.rs"]
+mod skip;
 
 const NOBODY: u32 = 65534;
 
@@ -596,7 +598,7 @@ fn marked(house: &House) -> Vec<i32> {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Clock::now() + Duration::from_secs(10);
+    let deadline = Clock::now() + skip::stretched(10);
     while !holds() {
         assert!(Clock::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(2));

@@ -4,17 +4,24 @@
 //! and feeds the result back before it asks again. So `wait` is just nothing to
 //! do, a failed fork is known before the next job is tried, and no list of
 //! actions can overflow.
+//!
+//! The states are explained in `job`; `supervisor` says which event and which
+//! deadline is answered where: in `start`, `stop`, `depends`, `control` and
+//! `reload`.
 
 #![forbid(unsafe_code)]
 
 mod action;
 mod control;
 mod deadlines;
+mod depends;
 mod event;
 mod job;
 mod notice;
 mod reload;
+mod start;
 mod status;
+mod stop;
 mod supervisor;
 mod table;
 

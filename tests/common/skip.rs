@@ -3,6 +3,8 @@
 // Not every program of tests uses all of it.
 #![allow(dead_code)]
 
+use std::time::Duration;
+
 /// Tests that user-mode QEMU cannot pass, each with its reason. Nothing else
 /// is left out under emulation.
 const NOT_UNDER_EMULATION: &[(&str, &str)] = &[
@@ -21,6 +23,11 @@ const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that
 /// Whether pmtr runs in an emulator (`PMTR_EMULATED=1`).
 pub fn emulated() -> bool {
     std::env::var_os("PMTR_EMULATED").is_some_and(|value| value == "1")
+}
+
+/// A deadline `secs` seconds long, longer under emulation.
+pub fn stretched(secs: u64) -> Duration {
+    Duration::from_secs(if emulated() { 5 * secs } else { secs })
 }
 
 /// Whether the test called `name` is to be left out, which it then says.

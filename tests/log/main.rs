@@ -4,6 +4,9 @@
 #[path = "../common/again.rs"]
 mod again;
 mod drops;
+mod journald;
+#[path = "../common/skip.rs"]
+mod skip;
 mod stderr;
 mod streams;
 mod syslog;

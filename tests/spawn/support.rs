@@ -22,9 +22,6 @@ use tempfile::{NamedTempFile, TempDir};
 /// Nobody's uid and gid on Debian, and on most others.
 pub const NOBODY: u32 = 65534;
 
-/// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-
 pub struct World {
     dir: TempDir,
     pub spawner: Spawner,
@@ -194,7 +191,7 @@ pub fn config(text: &str) -> Box<Config> {
 pub fn until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < DEADLINE, "it takes too long");
+        assert!(start.elapsed() < super::skip::stretched(20), "it takes too long");
         sleep(Duration::from_millis(2));
     }
 }

@@ -4,7 +4,7 @@
 //! nothing for the supervisor. The child has nothing of pmtr but a pipe, and
 //! ends by itself: when it knows, after [`SECONDS`], or with pmtr.
 
-use core::ffi::{c_int, c_uint, CStr};
+use core::ffi::{c_int, c_long, c_uint, CStr};
 use core::mem;
 use core::ptr;
 
@@ -126,8 +126,9 @@ fn keep_only(out: BorrowedFd<'_>) -> BorrowedFd<'static> {
     const OUT: c_int = 3;
     // SAFETY: nothing of this process uses descriptor 3 any more.
     unsafe { libc::dup2(out.as_raw_fd(), OUT) };
+    let (first, last, no_flags) = (c_long::from(OUT) + 1, c_uint::MAX as c_long, 0 as c_long);
     // SAFETY: as above, of all behind it.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, OUT + 1, c_uint::MAX, 0) };
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, no_flags) };
     if closed != 0 {
         close_each(OUT + 1); // before Linux 5.9
     }

@@ -1,7 +1,7 @@
 //! UDP sockets, and what the kernel knows of interfaces (udp(7), ip(7),
 //! ipv6(7), netdevice(7)). All are non-blocking and close-on-exec.
 
-use core::ffi::{c_char, c_int, CStr};
+use core::ffi::{c_char, c_int, c_ulong, CStr};
 use core::mem::{size_of, MaybeUninit};
 
 use super::super::std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -125,7 +125,7 @@ fn ipv6_towards(to: SocketAddrV6) -> Result<IpAddr, Errno> {
 }
 
 /// Asks the kernel about an interface.
-fn ask(interface: &CStr, what: libc::Ioctl) -> Result<libc::ifreq, Errno> {
+fn ask(interface: &CStr, what: c_ulong) -> Result<libc::ifreq, Errno> {
     let socket = datagram_socket(AddressFamily::Inet)?;
     // SAFETY: a structure of numbers, for which all zeros are valid.
     let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -134,6 +134,8 @@ fn ask(interface: &CStr, what: libc::Ioctl) -> Result<libc::ifreq, Errno> {
     for (to, from) in request.ifr_name[..room].iter_mut().zip(interface.to_bytes()) {
         *to = *from as c_char;
     }
+    // The C libraries do not agree on the type of a request.
+    let what = what as libc::Ioctl;
     // SAFETY: what these questions take is an ifreq (netdevice(7)).
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), what, &mut request) };
     Errno::result(result).map(|_| request)
