@@ -3,7 +3,7 @@
 _pmtr() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local options='-c --config -F --foreground -I --echo -t --test --strict -v --verbose
-    -p --pidfile --log-socket --state-dir -h --help -V --version'
+    -p --pidfile --log-socket --state-dir -h --help -V --version --limits'
   compopt -o filenames 2>/dev/null
   case $previous in
     -c | --config | -[FIvt]*c | -p | --pidfile | --log-socket)

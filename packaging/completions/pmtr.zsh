@@ -12,4 +12,5 @@ _arguments -s \
   '--log-socket[send the log there]:socket:_files' \
   '--state-dir[remember there which jobs run]:directory:_files -/' \
   '(- *)'{-h,--help}'[show the help and exit]' \
-  '(- *)'{-V,--version}'[show the version and exit]'
+  '(- *)'{-V,--version}'[show the version and exit]' \
+  '(- *)--limits[show all limits and exit]'
