@@ -15,7 +15,7 @@
 //! | after start-up nothing is allocated | fixed tables; the pure modules are `no_std` without `alloc` |
 //! | memory has a bound | every capacity is a constant of [`limits`] |
 //! | nothing wakes up without a reason | one epoll_wait(2), one timer, armed only while something is due |
-//! | the loop never blocks | non-blocking log and pipes; `wait` is a state, not a waitpid(2); no look-ups of users or hosts, no sleep |
+//! | the loop never blocks | non-blocking log, pipes and UDP; `wait` is a state, not a waitpid(2); users and hosts are looked up by children; no sleep |
 //! | a refused configuration changes nothing | it is parsed into a second table, checked, and only then the tables are swapped |
 //! | a clock step changes nothing | one clock, which cannot be set ([`time`]) |
 //! | no process is lost, left behind or doubled | a session and group for each job; groups are killed before their leader is reaped; a state file outlives pmtr ([`state`]) |
@@ -29,7 +29,7 @@
 //!                          ▼
 //!              reconcile(live, standby): keep · restart · start · stop        pure
 //! ────────────────────────────────────────────────────────────────────────────────────
-//! signalfd · inotify · job pipes · timer ─► Event ─► Supervisor::handle(now, event)
+//! signalfd · inotify · UDP · job pipes · timer ─► Event ─► Supervisor::handle(now, event)
 //!                                     ▲                          │
 //!              next_deadline() arms the timer                    ▼  poll(now) until None
 //!                                   Event ◄─ sys performs ◄── Action  (spawn, signal, exit …)
@@ -51,8 +51,9 @@
 //! | [`config`] | bytes to a configuration: lexer, parser, values, problems |
 //! | [`supervise`] | the state machine: events, actions, states, sentences |
 //! | [`lines`], [`dropped`], [`ring`] | a job's output as clean lines; what of it was dropped; records that wait for the log |
+//! | [`control`], [`report`] | datagrams that come, and those that go |
 //! | [`state`] | what is remembered for the case that pmtr is killed |
-//! | [`sys`] | epoll, signalfd, timerfd, inotify, fork and exec, pipes, syslog: all of `std`, nix, libc and `unsafe` |
+//! | [`sys`] | epoll, signalfd, timerfd, inotify, fork and exec, pipes, syslog, UDP: all of `std`, nix, libc and `unsafe` |
 //!
 //! # Decisions
 //!
@@ -73,12 +74,15 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod control;
 pub mod dropped;
 pub mod index;
 pub mod limits;
 pub mod lines;
+pub mod list;
 pub mod name;
 pub mod process;
+pub mod report;
 pub mod ring;
 pub mod state;
 pub mod supervise;

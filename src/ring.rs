@@ -73,26 +73,27 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A ring of [`RING_BYTES`] bytes.
+/// A ring of [`RING_BYTES`] bytes. What moves stands next to its beginning, in the same page.
+#[repr(C)]
 pub struct Ring {
-    bytes: [u8; RING_BYTES],
     /// Where the next record goes. Positions only grow until the ring is empty;
     /// a position's place in `bytes` is its remainder.
     head: u64,
     cursors: [u64; 2],
     modes: [Mode; 2],
     lost: [u32; 2],
+    bytes: [u8; RING_BYTES],
 }
 
 impl Ring {
     /// An empty ring. All zeros.
     pub const fn new() -> Self {
         Ring {
-            bytes: [0; RING_BYTES],
             head: 0,
             cursors: [0; 2],
             modes: [Mode::Hold; 2],
             lost: [0; 2],
+            bytes: [0; RING_BYTES],
         }
     }
 

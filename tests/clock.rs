@@ -14,8 +14,9 @@ fn world(name: &str) -> Option<World> {
     let world = World::new();
     let library = world.path("wall_clock.so");
     let source = world.file("wall_clock.c", include_str!("data/wall_clock.c"));
+    let compiler = std::env::var("PMTR_CC").unwrap_or("cc".into());
     let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+        Command::new(compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
     if !compiled.is_ok_and(|status| status.success()) || common::skipped(name) {
         eprintln!("skipped: {name}: needs a C compiler for the program's processor");
         return None;

@@ -18,6 +18,11 @@ use pmtr::sys::daemon::{detach, has_stderr, sanitise_stdio, Launch};
 use pmtr::sys::pidfile::{PidFile, Refused};
 use tempfile::TempDir;
 
+#[path = "common/again.rs"]
+mod again;
+#[path = "common/skip.rs"]
+mod skip;
+
 // The command returns when the start is known to have worked.
 
 #[test]
@@ -110,7 +115,7 @@ fn stderr_is_there_unless_it_is_closed_or_dev_null() {
     assert_eq!(with(Stdio::null()), Some(1));
     let closed = Command::new("sh")
         .args(["-c", "exec \"$@\" 2>&-", "sh"])
-        .arg(env::current_exe().unwrap())
+        .args(again::on_target(&env::current_exe().unwrap()))
         .args(ARGS)
         .env(ROLE, "has-stderr")
         .env(HOUSE, house.dir.path())
@@ -235,7 +240,7 @@ impl House {
 
     /// This test program in another role.
     fn command(&self, role: &str) -> Command {
-        let mut command = Command::new(env::current_exe().unwrap());
+        let mut command = again::this_program();
         command.args(ARGS).env(ROLE, role).env(HOUSE, self.dir.path()).stdout(Stdio::null());
         command
     }
@@ -299,7 +304,7 @@ impl Drop for Daemon {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + skip::stretched(10);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(2));

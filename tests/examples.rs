@@ -86,6 +86,8 @@ fn the_readme_has_the_default_limits() {
         ("MAX_ENV", limits::MAX_ENV),
         ("MAX_DEPENDS", limits::MAX_DEPENDS),
         ("MAX_ADDRESSES", limits::MAX_ADDRESSES),
+        ("MAX_SENDERS", limits::MAX_SENDERS),
+        ("CONTROL_BYTES", limits::CONTROL_BYTES),
         ("LINE_BYTES", limits::LINE_BYTES),
     ] {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));

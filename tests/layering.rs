@@ -52,9 +52,9 @@ fn pure_modules_forbid_unsafe_code() {
 
 #[test]
 fn the_machine_has_no_catch_all_for_its_states_and_events() {
-    for name in ["supervisor.rs", "reload.rs", "job.rs", "table.rs", "notice.rs"] {
-        let text = fs::read_to_string(Path::new("src/supervise").join(name)).unwrap();
+    for path in sources(Path::new("src/supervise")) {
+        let text = fs::read_to_string(&path).unwrap();
         let found = without_tests(&text).lines().find(|line| line.trim_start().starts_with("_ =>"));
-        assert_eq!(found, None, "src/supervise/{name}");
+        assert_eq!(found, None, "{}", path.display());
     }
 }

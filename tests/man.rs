@@ -95,6 +95,8 @@ fn pmtr_8_has_the_default_limits() {
         ("MAX_ENV", limits::MAX_ENV),
         ("MAX_DEPENDS", limits::MAX_DEPENDS),
         ("MAX_ADDRESSES", limits::MAX_ADDRESSES),
+        ("MAX_SENDERS", limits::MAX_SENDERS),
+        ("CONTROL_BYTES", limits::CONTROL_BYTES),
         ("LINE_BYTES", limits::LINE_BYTES),
     ] {
         assert!(page.contains(&format!(".It {name} Ta {value} Ta ")), "{name} is {value}");

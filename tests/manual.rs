@@ -2,7 +2,7 @@
 //! hold it to its word; then the same for the list of what the original does
 //! and its manual does not say. That each of them is there is tested here.
 //!
-//! Installation is not for these tests. UDP is only parsed.
+//! Installation is not for these tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -382,16 +382,79 @@ const LOGGING: &[Promise] = &[
         &["a_syslog_that_does_not_read_stops_nothing", "a_stderr_that_does_not_read_stops_nothing"],
     ),
     ("start errors name the job", &["a_missing_program_is_told", "an_unknown_user_is_told"]),
+];
+
+const UDP: &[Promise] = &[
+    // UDP control
     (
-        "jobs start whatever happens to UDP",
-        &["jobs_start_whatever_there_is_about_udp", "looking_at_a_file_looks_no_host_name_up"],
+        "a UDP packet every ten seconds",
+        &["there_is_a_report_at_the_start_and_every_ten_seconds"],
     ),
+    (
+        "the job names, enabled or disabled status, and elapsed runtimes in simple text",
+        &["a_report_is_the_host_and_a_line_a_job"],
+    ),
+    (
+        "a trailing interface, from which the multicast datagrams should egress",
+        &[
+            "multicast_leaves_by_the_interface_that_is_named",
+            "ipv6_multicast_leaves_by_the_interface_that_is_named",
+        ],
+    ),
+    (
+        "listen on allows jobs to be remotely enabled or disabled",
+        &["a_job_is_disabled_and_enabled_and_that_is_reported_soon"],
+    ),
+    (
+        "0.0.0.0 denotes any address on this system",
+        &["a_port_can_go_from_one_address_to_another"],
+    ),
+    (
+        "the settings in pmtr.conf resume precedence when it's edited or pmtr is restarted",
+        &["the_effect_ends_at_the_next_good_reload", "the_effect_ends_at_a_restart"],
+    ),
+    // compat.md
+    (
+        "the report, byte for byte; jobs that will not be restarted are left out; several",
+        &[
+            "a_report_is_the_host_and_a_line_a_job",
+            "jobs_that_have_ended_and_will_not_be_restarted_are_left_out",
+            "each_report_to_has_the_address_of_its_own_interface",
+            "every_report_to_gets_one_by_ipv6_too",
+        ],
+    ),
+    (
+        "verbs may be mixed; unknown job names are ignored with a log line",
+        &["verbs_are_mixed_and_white_space_does_not_matter", "a_bad_datagram_is_a_line_in_the_log"],
+    ),
+    (
+        "jobs start whatever happens to UDP; a name is looked up outside the loop; both are tried again",
+        &[
+            "jobs_start_whatever_there_is_about_udp",
+            "a_mute_name_server_costs_a_process_and_nothing_else",
+            "a_name_that_is_unknown_is_told_once_and_looked_up_again",
+            "a_busy_port_is_told_once_and_tried_again",
+        ],
+    ),
+    ("all listeners are read", &["all_listeners_are_read_ipv6_too"]),
+    ("a trailing newline is white space", &["verbs_are_mixed_and_white_space_does_not_matter"]),
+    ("0 for a job that does not run", &["a_report_is_the_host_and_a_line_a_job"]),
+    (
+        "split reports at line ends, each datagram with its report line",
+        &["a_report_that_is_too_long_is_split_at_line_ends"],
+    ),
+    (
+        "a datagram of any size overflows nothing",
+        &["hostile_datagrams_change_nothing_and_are_told_rarely"],
+    ),
+    ("a refused reload changes nothing", &["a_refused_reload_keeps_the_sockets"]),
+    ("-t looks no host name up", &["looking_at_a_file_looks_no_host_name_up"]),
 ];
 
 #[test]
 fn every_sentence_has_its_tests() {
     let tests = tests_of_all_files();
-    for (sentence, names) in [MANUAL, LANGUAGE, RUNNING, LOGGING].concat() {
+    for (sentence, names) in [MANUAL, LANGUAGE, RUNNING, LOGGING, UDP].concat() {
         assert!(!names.is_empty(), "no test: {sentence}");
         for name in names {
             assert!(tests.contains(*name), "{sentence}: there is no test {name}");
@@ -401,7 +464,7 @@ fn every_sentence_has_its_tests() {
 
 /// The names of the functions in `tests` that have a `#[test]` above them.
 fn tests_of_all_files() -> BTreeSet<String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let directory = Path::new("tests");
     let entries = fs::read_dir(directory).expect("the tests").flatten();
     let files = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "rs"));
     let text: String = files.map(|file| fs::read_to_string(file.path()).expect("a file")).collect();

@@ -30,6 +30,11 @@ use pmtr::sys::state::{Leftover, Refused, State, Step, Warning, Why};
 use pmtr::time::Instant;
 use tempfile::TempDir;
 
+#[path = "common/again.rs"]
+mod again;
+#[path = "common/skip.rs"]
+mod skip;
+
 const NOBODY: u32 = 65534;
 
 // What a killed pmtr left is stopped.
@@ -506,7 +511,7 @@ impl House {
 
     /// This test program in another role.
     fn command(&self, role: &str) -> Command {
-        let mut command = Command::new(env::current_exe().unwrap());
+        let mut command = again::this_program();
         command.args(["role", "--exact", "--nocapture"]).stdout(Stdio::null());
         command.env(ROLE, role).env(HOUSE, self.dir.path());
         command
@@ -593,7 +598,7 @@ fn marked(house: &House) -> Vec<i32> {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Clock::now() + Duration::from_secs(10);
+    let deadline = Clock::now() + skip::stretched(10);
     while !holds() {
         assert!(Clock::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(2));

@@ -5,7 +5,7 @@ use super::lexer::Place;
 use super::option::OPTION_COUNT;
 use super::spec::{self, Config, JobSpec, Span};
 use super::ulimit::RESOURCES;
-use crate::limits::MAX_CPUS;
+use crate::limits::{MAX_CPUS, TEXT_BYTES};
 
 /// A list of strings of a job.
 pub(super) type List = fn(&mut JobSpec) -> &mut Span;
@@ -33,7 +33,7 @@ pub(super) struct Draft {
 impl Draft {
     /// A job that begins at `place`; `ulimits` is how many the configuration has already.
     pub fn new(place: Place, ulimits: usize) -> Self {
-        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::default() };
+        let spec = JobSpec { line: place.line, first_ulimit: ulimits as u16, ..JobSpec::NONE };
         Draft {
             spec,
             place,
@@ -51,39 +51,52 @@ impl Draft {
 pub(super) struct Full;
 
 impl Config {
-    /// Puts a string, and a NUL, at the end of the text block.
+    /// Puts a string, and a NUL, before all others of the text block.
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<Span, Full> {
-        let at = self.text.len() as u32;
-        self.text.extend_from_slice(bytes).map_err(|()| Full)?;
-        self.text.push(0).map_err(|_| Full)?;
-        Ok(Span { at, len: bytes.len() as u32 })
+        let at = self.make_room(bytes.len() + 1)?;
+        self.put(at, bytes);
+        Ok(Span { at: at as u32, len: bytes.len() as u32 })
     }
 
     /// Puts a string at the end of one of `job`'s lists.
     ///
-    /// A list is one piece, but its options may stand apart in the file: what
-    /// was kept since the last one moves up. It is all of this job, so that the
-    /// work has a bound.
+    /// A list is one piece, in its order: it makes room by moving down, and with
+    /// it what was kept since its first string. It is all of this job, so that
+    /// the work has a bound.
     pub(super) fn append(
         &mut self,
         job: &mut JobSpec,
         list: List,
         bytes: &[u8],
     ) -> Result<(), Full> {
-        let new = self.keep(bytes)?;
         if list(job).is_empty() {
-            *list(job) = new;
+            *list(job) = self.keep(bytes)?;
             return Ok(());
         }
-        let end = list(job).at + list(job).len + 1;
-        self.text[end as usize..].rotate_right(bytes.len() + 1);
+        let (room, end) = (bytes.len() + 1, list(job).end());
+        let at = self.make_room(room)?;
+        self.text.copy_within(at + room..end, at);
+        self.put(end - room, bytes);
         for span in job.spans() {
-            if !span.is_empty() && span.at >= end {
-                span.at += new.len + 1;
+            if !span.is_empty() && (span.at as usize) < end {
+                span.at -= room as u32;
             }
         }
-        list(job).len += 1 + new.len;
+        list(job).len += room as u32;
         Ok(())
+    }
+
+    /// Where the text begins now that so many bytes more of it are in use.
+    fn make_room(&mut self, bytes: usize) -> Result<usize, Full> {
+        let used = self.text_bytes as usize + bytes;
+        let at = TEXT_BYTES.checked_sub(used).ok_or(Full)?;
+        self.text_bytes = used as u32;
+        Ok(at)
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.text[at..][..bytes.len()].copy_from_slice(bytes);
+        self.text[at + bytes.len()] = 0;
     }
 
     /// Adds a job behind the others.

@@ -2,7 +2,7 @@
 //! to go on after an error.
 
 use super::lexer::{Form, Place, Word};
-use super::option::{self, Again, OptionRule, Set, SetLimit, Takes, OPTIONS};
+use super::option::{self, Again, Listener, OptionRule, Set, SetLimit, Takes, OPTIONS};
 use super::parser::Parser;
 use super::problem::ProblemKind;
 use super::token::TokenKind;
@@ -27,6 +27,7 @@ impl<'t> Parser<'t> {
                 self.job(name.place);
             }
             Takes::Address(set) => self.value(at, name, set),
+            Takes::Listener(set) => self.listener(at, name, set),
             _ => {
                 self.tell(name.place, ProblemKind::BelongsInJob { option: self.option });
                 self.skip_option(at);
@@ -71,7 +72,7 @@ impl<'t> Parser<'t> {
                 }
             }
             Takes::Limits(set) => self.limits(at, name, set),
-            Takes::Options | Takes::Address(_) => {
+            Takes::Options | Takes::Address(_) | Takes::Listener(_) => {
                 self.tell(name.place, ProblemKind::BelongsOutside { option: self.option });
                 self.skip();
             }
@@ -87,6 +88,25 @@ impl<'t> Parser<'t> {
             set(self, word);
             self.end_of_option(at);
         }
+    }
+
+    /// An address, and from whom it takes datagrams: all in one line.
+    fn listener(&mut self, at: usize, name: Word<'t>, set: Listener) {
+        if !self.particle(at, name) {
+            return;
+        }
+        let Some(address) = self.one_value(at, name) else { return };
+        (set.address)(self, address);
+        while let Some(from) = self.peek().filter(|word| !word.first && word.is("from")) {
+            self.take(TokenKind::Particle);
+            let Some(sender) = self.peek().filter(|word| !word.first) else {
+                return self.missing(at, from);
+            };
+            self.take(TokenKind::Value);
+            (set.sender)(self, sender);
+        }
+        (set.end)(self, address);
+        self.end_of_option(at);
     }
 
     /// All words up to the next option.

@@ -39,6 +39,17 @@ pub(super) type Set = for<'t> fn(&mut Parser<'t>, Word<'t>);
 /// What a resource limit does with its flag and its value.
 pub(super) type SetLimit = for<'t> fn(&mut Parser<'t>, Word<'t>, Word<'t>);
 
+/// What `listen on` does.
+#[derive(Clone, Copy)]
+pub(super) struct Listener {
+    /// With its address.
+    pub address: Set,
+    /// With the value of a `from`.
+    pub sender: Set,
+    /// With its address, after the last `from`.
+    pub end: Set,
+}
+
 /// Where an option stands, what comes behind it, and what is done with that.
 #[derive(Clone, Copy)]
 pub(super) enum Takes {
@@ -46,6 +57,8 @@ pub(super) enum Takes {
     Options,
     /// Outside of jobs: one value.
     Address(Set),
+    /// Outside of jobs: one value, and any number of `from` with a value each.
+    Listener(Listener),
     /// In a job: nothing.
     Nothing(fn(&mut JobSpec)),
     /// In a job: one value.
@@ -69,9 +82,9 @@ pub(super) static OPTIONS: [OptionRule; OPTION_COUNT] = [
     rule("report to", "udp://HOST:PORT[@INTERFACE]",
         "send the status of all jobs there, every 10 seconds (repeatable)",
         &["reports"], Again::AddsUp, Takes::Address(setter::report_to)),
-    rule("listen on", "udp://HOST:PORT",
+    rule("listen on", "udp://HOST:PORT [from ADDRESS[/BITS]]...",
         "take commands to enable and disable jobs there (repeatable)",
-        &["listener"], Again::AddsUp, Takes::Address(setter::listen_on)),
+        &["listener"], Again::AddsUp, Takes::Listener(setter::LISTENER)),
     rule("name", "NAME", "the job's name, which no other job has",
         &["id", "title"], Again::Refused, Takes::Value(setter::name)),
     rule("cmd", "PROGRAM [ARGUMENT...]", "the program, as an absolute path, and its arguments",
@@ -154,7 +167,7 @@ impl OptionRule {
 
     /// Whether it stands outside of jobs.
     pub(super) fn is_global(&self) -> bool {
-        matches!(self.takes, Takes::Options | Takes::Address(_))
+        matches!(self.takes, Takes::Options | Takes::Address(_) | Takes::Listener(_))
     }
 }
 

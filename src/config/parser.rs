@@ -3,6 +3,7 @@
 use core::fmt;
 use core::iter::Peekable;
 
+use super::address::Prefix;
 use super::draft::{Draft, Full, List};
 use super::lexer::{Form, Lexer, Place, Word};
 use super::problem::{Limit, Problem, ProblemKind, Severity, ValueFault};
@@ -211,9 +212,29 @@ impl Parser<'_> {
     }
 
     /// Adds a `report to` or `listen on`.
-    pub(super) fn push_address(&mut self, word: Word<'_>, address: Address) {
+    pub(super) fn push_address(&mut self, word: Word<'_>, mut address: Address) {
+        // A table of senders is far smaller.
+        address.first_sender = self.config.senders.len() as u8;
         if self.config.addresses.push(address).is_err() {
             self.tell(word.place, ProblemKind::Limit(Limit::MaxAddresses));
+        }
+    }
+
+    /// The address of the line that `word` stands in, if it was good.
+    pub(super) fn last_address(&self, word: Word<'_>) -> Option<Address> {
+        let last = self.config.addresses.last().copied();
+        last.filter(|address| address.line == word.place.line)
+    }
+
+    /// Adds a `from` to the address of its line.
+    pub(super) fn push_sender(&mut self, word: Word<'_>, sender: Prefix) {
+        if self.last_address(word).is_none() {
+            return;
+        }
+        if self.config.senders.push(sender).is_err() {
+            self.tell(word.place, ProblemKind::Limit(Limit::MaxSenders));
+        } else if let Some(address) = self.config.addresses.last_mut() {
+            address.senders += 1;
         }
     }
 

@@ -16,6 +16,11 @@ impl Config {
         Text { config: self }
     }
 
+    /// An address as the file gives it, `udp://HOST:PORT[@IFACE]`.
+    pub fn address_text<'a>(&'a self, address: &'a Address) -> impl fmt::Display + 'a {
+        AddressText { config: self, address }
+    }
+
     /// Writes the same to `out` in pieces, with every byte as it is: parsing
     /// that gives an equal configuration, if it is not longer than `TEXT_BYTES`.
     pub fn write_text(&self, out: &mut dyn FnMut(&[u8])) {
@@ -37,6 +42,20 @@ struct Text<'a> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         config(self.config, &mut |piece| match piece {
+            Piece::Own(text) => f.write_fmt(text),
+            Piece::User(bytes) => write_lossy(f, bytes),
+        })
+    }
+}
+
+struct AddressText<'a> {
+    config: &'a Config,
+    address: &'a Address,
+}
+
+impl fmt::Display for AddressText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        udp(self.config, self.address, &mut |piece| match piece {
             Piece::Own(text) => f.write_fmt(text),
             Piece::User(bytes) => write_lossy(f, bytes),
         })
@@ -73,16 +92,25 @@ fn address(config: &Config, address: &Address, out: &mut Out<'_>) -> fmt::Result
         AddressUse::Report => "report to",
         AddressUse::Listen => "listen on",
     };
+    out(Piece::Own(format_args!("{option} ")))?;
+    udp(config, address, out)?;
+    for sender in config.senders(address) {
+        out(Piece::Own(format_args!(" from {sender}")))?;
+    }
+    out(Piece::Own(format_args!("\n")))
+}
+
+fn udp(config: &Config, address: &Address, out: &mut Out<'_>) -> fmt::Result {
     let host = config.host(address).to_bytes();
     let (open, close) = if host.contains(&b':') { ("[", "]") } else { ("", "") };
-    out(Piece::Own(format_args!("{option} udp://{open}")))?;
+    out(Piece::Own(format_args!("udp://{open}")))?;
     out(Piece::User(host))?;
     out(Piece::Own(format_args!("{close}:{}", address.port)))?;
     if let Some(interface) = config.interface(address) {
         out(Piece::Own(format_args!("@")))?;
         out(Piece::User(interface.to_bytes()))?;
     }
-    out(Piece::Own(format_args!("\n")))
+    Ok(())
 }
 
 fn job(job: JobView<'_>, out: &mut Out<'_>) -> fmt::Result {

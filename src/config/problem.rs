@@ -79,6 +79,7 @@ pub enum Limit {
     MaxDepends,
     MaxUlimits,
     MaxAddresses,
+    MaxSenders,
     PathBytes,
 }
 
@@ -106,7 +107,8 @@ impl Limit {
             | Limit::TextBytes
             | Limit::MaxDepends
             | Limit::MaxUlimits
-            | Limit::MaxAddresses => true,
+            | Limit::MaxAddresses
+            | Limit::MaxSenders => true,
         }
     }
 
@@ -122,6 +124,9 @@ impl Limit {
             Limit::MaxUlimits => ("MAX_ULIMITS", limits::MAX_ULIMITS, "too many 'ulimit' settings"),
             Limit::MaxAddresses => {
                 ("MAX_ADDRESSES", limits::MAX_ADDRESSES, "too many 'report to' and 'listen on'")
+            }
+            Limit::MaxSenders => {
+                ("MAX_SENDERS", limits::MAX_SENDERS, "too many 'from' of 'listen on'")
             }
             Limit::PathBytes => ("PATH_BYTES", limits::PATH_BYTES, "the path is too long"),
         }
@@ -159,11 +164,11 @@ impl ProblemKind<'_> {
     /// Whether it makes the configuration refused.
     pub fn severity(&self) -> Severity {
         use ProblemKind::{ContinuedWord, LastCounts, Value};
-        use ValueFault::{Blank, NoCpu, Relative};
+        use ValueFault::{Blank, Exposed, NoCpu, Relative};
         match self {
             LastCounts { .. }
             | ContinuedWord { .. }
-            | Value { fault: Blank | NoCpu | Relative, .. } => Severity::Warning,
+            | Value { fault: Blank | Exposed | NoCpu | Relative, .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -203,4 +208,6 @@ pub enum ValueFault {
     Interval(IntervalFault),
     /// It is not an address.
     Address(AddressFault),
+    /// Other hosts can send to this address, and nothing says which may.
+    Exposed,
 }

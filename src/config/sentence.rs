@@ -112,6 +112,10 @@ fn value(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], fault: ValueFaul
         ValueFault::Ulimit(fault) => ulimit(f, &word, fault),
         ValueFault::Interval(fault) => interval(f, &word, fault),
         ValueFault::Address(fault) => address(f, &word, fault),
+        ValueFault::Exposed => {
+            write!(f, "{word}: any host that reaches this port can enable and disable jobs: ")?;
+            f.write_str("say whom to listen to with 'from ADDRESS/BITS'")
+        }
     }
 }
 
@@ -154,5 +158,6 @@ fn address(f: &mut fmt::Formatter<'_>, word: &Shown<'_>, fault: AddressFault) ->
         AddressFault::Brackets => "an IPv6 address stands in brackets: udp://[::1]:9999",
         AddressFault::Interface => "the name of an interface has 1 to 15 characters",
         AddressFault::NoInterface => "only 'report to' takes an interface",
+        AddressFault::Sender => "'from' takes an IPv4 or IPv6 address, or ADDRESS/BITS",
     })
 }

@@ -1,8 +1,9 @@
 //! What each option does with its value: checks it, and puts it into the job.
 
-use super::address::{self, AddressFault};
+use super::address::{self, AddressFault, Prefix};
 use super::cpu;
 use super::lexer::{is_blank, Word};
+use super::option::Listener;
 use super::parser::Parser;
 use super::problem::{Limit, ProblemKind, ValueFault};
 use super::spec::{Address, AddressUse, JobSpec, Resource, Span, Ulimit};
@@ -179,8 +180,27 @@ pub(super) fn report_to(p: &mut Parser<'_>, word: Word<'_>) {
     address(p, word, AddressUse::Report);
 }
 
-pub(super) fn listen_on(p: &mut Parser<'_>, word: Word<'_>) {
+pub(super) const LISTENER: Listener =
+    Listener { address: listen_on, sender: from, end: end_of_listener };
+
+fn listen_on(p: &mut Parser<'_>, word: Word<'_>) {
     address(p, word, AddressUse::Listen);
+}
+
+fn from(p: &mut Parser<'_>, word: Word<'_>) {
+    match Prefix::parse(word.bytes) {
+        Some(sender) => p.push_sender(word, sender),
+        None => p.refuse(word, ValueFault::Address(AddressFault::Sender)),
+    }
+}
+
+/// Warns of a listener that anybody can reach.
+fn end_of_listener(p: &mut Parser<'_>, word: Word<'_>) {
+    let is_for_all = p.last_address(word).is_some_and(|address| address.senders == 0);
+    let host = address::parts(word.bytes).map(|parts| parts.host);
+    if is_for_all && !host.is_ok_and(address::is_loopback) {
+        p.refuse(word, ValueFault::Exposed);
+    }
 }
 
 fn address(p: &mut Parser<'_>, word: Word<'_>, used_for: AddressUse) {
@@ -194,5 +214,8 @@ fn address(p: &mut Parser<'_>, word: Word<'_>, used_for: AddressUse) {
     let line = word.place.line;
     let host = p.store(word.place, parts.host);
     let interface = p.store(word.place, parts.interface);
-    p.push_address(word, Address { used_for, host, port: parts.port, interface, line });
+    let (first_sender, senders) = (0, 0);
+    let port = parts.port;
+    let address = Address { used_for, host, port, interface, first_sender, senders, line };
+    p.push_address(word, address);
 }

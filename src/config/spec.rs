@@ -5,12 +5,14 @@
 //! the kernel can be handed it as it is.
 
 use core::ffi::CStr;
+use core::mem::size_of;
 use core::time::Duration;
 
-use heapless::Vec;
-
+use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_ULIMITS, TEXT_BYTES};
+use crate::limits::{ADDRESS_BYTES, SENDER_BYTES, SPEC_BYTES, ULIMIT_BYTES};
+use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
+use crate::list::List;
 
 /// A stretch of a configuration's text block, its last NUL not counted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +22,14 @@ pub struct Span {
 }
 
 impl Span {
+    /// Nothing. All zeros.
+    pub(super) const NONE: Span = Span { at: 0, len: 0 };
+
+    /// Behind its last NUL.
+    pub(super) const fn end(self) -> usize {
+        self.at as usize + self.len as usize + 1
+    }
+
     /// Whether there is nothing: an option that was not given.
     pub const fn is_empty(self) -> bool {
         self.len == 0
@@ -33,6 +43,11 @@ pub struct Ulimit {
     pub resource: Resource,
     /// The value in the units of prlimit(2); `u64::MAX` is infinity.
     pub value: u64,
+}
+
+impl Ulimit {
+    /// What stands where there is none. All zeros.
+    const NONE: Ulimit = Ulimit { resource: Resource::Core, value: 0 };
 }
 
 /// The resources that `ulimit` can limit (manual, "ulimit flags"; prlimit(2)).
@@ -103,7 +118,38 @@ impl Linked for JobSpec {
     }
 }
 
+const _: () = assert!(size_of::<JobSpec>() <= SPEC_BYTES);
+const _: () = assert!(2 * size_of::<Ulimit>() <= ULIMIT_BYTES);
+const _: () = assert!(2 * size_of::<Address>() <= ADDRESS_BYTES);
+const _: () = assert!(2 * size_of::<Prefix>() <= SENDER_BYTES);
+
 impl JobSpec {
+    /// Nothing. All zeros.
+    pub(super) const NONE: JobSpec = JobSpec {
+        name: Span::NONE,
+        cmd: Span::NONE,
+        dir: Span::NONE,
+        out: Span::NONE,
+        err: Span::NONE,
+        stdin: Span::NONE,
+        user: Span::NONE,
+        env: Span::NONE,
+        depends: Span::NONE,
+        cpus: Span::NONE,
+        first_ulimit: 0,
+        ulimits: 0,
+        nice: 0,
+        order: 0,
+        bounce_every: 0,
+        disable: false,
+        wait: false,
+        once: false,
+        drops_log: false,
+        line: 0,
+        by_name: Link::NONE,
+        row: 0,
+    };
+
     /// Every string and list of strings.
     pub(super) fn spans(&mut self) -> [&mut Span; 10] {
         [
@@ -139,40 +185,73 @@ pub struct Address {
     /// The UDP port, 1 to 65535.
     pub port: u16,
     pub(super) interface: Span,
+    pub(super) first_sender: u8,
+    pub(super) senders: u8,
     /// The line of the file.
     pub line: u32,
 }
 
+impl Address {
+    /// What stands where there is none. All zeros.
+    const NONE: Address = Address {
+        used_for: AddressUse::Report,
+        host: Span::NONE,
+        port: 0,
+        interface: Span::NONE,
+        first_sender: 0,
+        senders: 0,
+        line: 0,
+    };
+}
+
 /// A whole configuration. Two exist, the live one and the one that the next
 /// file is parsed into; both are part of the supervisor, never on the stack.
+#[repr(C)]
 pub struct Config {
+    /// All strings, from the end of the block down, so that the first ones are
+    /// next to the first jobs, in the same page.
+    pub(super) text: [u8; TEXT_BYTES],
+    /// How much of the block is in use.
+    pub(super) text_bytes: u32,
     pub(super) by_name: Index,
-    pub(super) jobs: Vec<JobSpec, MAX_JOBS>,
-    pub(super) text: Vec<u8, TEXT_BYTES>,
-    pub(super) ulimits: Vec<Ulimit, MAX_ULIMITS>,
-    pub(super) addresses: Vec<Address, MAX_ADDRESSES>,
+    pub(super) jobs: List<JobSpec, MAX_JOBS>,
+    pub(super) ulimits: List<Ulimit, MAX_ULIMITS>,
+    pub(super) addresses: List<Address, MAX_ADDRESSES>,
+    /// All `from`, those of one address side by side.
+    pub(super) senders: List<Prefix, MAX_SENDERS>,
 }
 
 impl Config {
     /// The configuration without jobs.
     pub const fn new() -> Self {
         Config {
+            text: [0; TEXT_BYTES],
+            text_bytes: 0,
             by_name: Index::new(),
-            jobs: Vec::new(),
-            text: Vec::new(),
-            ulimits: Vec::new(),
-            addresses: Vec::new(),
+            jobs: List::new(JobSpec::NONE),
+            ulimits: List::new(Ulimit::NONE),
+            addresses: List::new(Address::NONE),
+            senders: List::new(Prefix::NONE),
         }
     }
 
-    /// Forgets everything. What is empty already is not written to, as that
-    /// would take up a page.
+    /// Forgets everything. What nobody wrote to is not written to now: that
+    /// would take up pages.
     pub fn clear(&mut self) {
-        self.by_name = Index::new();
-        clear(&mut self.jobs);
-        clear(&mut self.text);
-        clear(&mut self.ulimits);
-        clear(&mut self.addresses);
+        if self.is_untouched() {
+            return;
+        }
+        self.by_name.clear(&mut self.jobs);
+        self.jobs.clear();
+        self.text_bytes = 0;
+        self.ulimits.clear();
+        self.addresses.clear();
+        self.senders.clear();
+    }
+
+    fn is_untouched(&self) -> bool {
+        let is_untouched = self.text_bytes == 0 && self.jobs.is_empty();
+        is_untouched && self.ulimits.is_empty() && self.addresses.is_empty()
     }
 
     /// How many jobs there are.
@@ -218,6 +297,11 @@ impl Config {
         self.addresses.iter()
     }
 
+    /// The `report to` or `listen on` line at a position in the order of the file.
+    pub fn address(&self, position: usize) -> Option<&Address> {
+        self.addresses.get(position)
+    }
+
     /// The host part of an address: a name, or an IPv4 or IPv6 address without brackets.
     pub fn host(&self, address: &Address) -> &CStr {
         self.cstr(address.host)
@@ -226,6 +310,26 @@ impl Config {
     /// The interface of an address, if it names one.
     pub fn interface(&self, address: &Address) -> Option<&CStr> {
         (!address.interface.is_empty()).then(|| self.cstr(address.interface))
+    }
+
+    /// The senders that an address takes datagrams `from`; none: all.
+    pub fn senders(&self, address: &Address) -> &[Prefix] {
+        &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
+    }
+
+    /// How much of each capacity is taken.
+    pub fn size(&self) -> Size {
+        let most = |count: fn(JobView<'_>) -> usize| self.jobs().map(count).max().unwrap_or(0);
+        Size {
+            jobs: self.jobs.len(),
+            strings: self.text_bytes as usize,
+            ulimits: self.ulimits.len(),
+            depends: self.jobs().map(|job| job.depends().count()).sum(),
+            addresses: self.addresses.len(),
+            senders: self.senders.len(),
+            args: most(|job| job.argv().count()),
+            env: most(|job| job.env().count()),
+        }
     }
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
@@ -239,16 +343,31 @@ impl Config {
     }
 }
 
-fn clear<T, const N: usize>(table: &mut Vec<T, N>) {
-    if !table.is_empty() {
-        table.clear();
-    }
-}
-
 /// The key by which a name is found (FNV-1a).
 pub(super) fn hash(name: &[u8]) -> u32 {
     let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     name.iter().fold(0x811c_9dc5, step)
+}
+
+/// How much of each [capacity](crate::limits) a configuration takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Jobs, of `MAX_JOBS`.
+    pub jobs: usize,
+    /// Bytes of all strings with their NULs, of `TEXT_BYTES`.
+    pub strings: usize,
+    /// Settings, of `MAX_ULIMITS`.
+    pub ulimits: usize,
+    /// Files of all jobs, of `MAX_DEPENDS`.
+    pub depends: usize,
+    /// `report to` and `listen on`, of `MAX_ADDRESSES`.
+    pub addresses: usize,
+    /// `from` of all `listen on`, of `MAX_SENDERS`.
+    pub senders: usize,
+    /// Words of the longest `cmd`, of `MAX_ARGS`.
+    pub args: usize,
+    /// Of the job that has most, of `MAX_ENV`.
+    pub env: usize,
 }
 
 impl Default for Config {

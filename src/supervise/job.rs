@@ -40,6 +40,7 @@ pub const SPAWN_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_CHECK: Duration = Duration::from_millis(2);
 
 /// A row of the table.
+#[derive(Clone, Copy)]
 pub(super) struct Job {
     pub(super) name: Name,
     pub(super) generation: u16,

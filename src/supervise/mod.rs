@@ -4,22 +4,31 @@
 //! and feeds the result back before it asks again. So `wait` is just nothing to
 //! do, a failed fork is known before the next job is tried, and no list of
 //! actions can overflow.
+//!
+//! The states are explained in `job`; `supervisor` says which event and which
+//! deadline is answered where: in `start`, `stop`, `depends`, `control` and
+//! `reload`.
 
 #![forbid(unsafe_code)]
 
 mod action;
 mod control;
 mod deadlines;
+mod depends;
 mod event;
 mod job;
 mod notice;
 mod reload;
+mod start;
+mod status;
+mod stop;
 mod supervisor;
 mod table;
 
 pub use action::{Action, StopSignal};
 pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable};
 pub use job::{KILL_DELAY, RESTART_DELAY, SPAWN_PAUSE, TELL_DELAY};
+pub use status::{Run, Status};
 pub use supervisor::{Supervisor, DO_NOT_RESTART};
 
 /// A job of the supervisor's table: its slot, and which tenant of the slot it

@@ -1,9 +1,10 @@
 //! The rows of the jobs, found by slot, by process and by place in the configuration.
 
-use heapless::Vec;
+use core::mem::size_of;
 
 use crate::index::{Index, Link, Linked};
-use crate::limits::MAX_JOBS;
+use crate::limits::{MAX_JOBS, ROW_BYTES};
+use crate::list::List;
 use crate::name::Name;
 use crate::supervise::deadlines::{Deadlines, Due};
 use crate::supervise::job::{Depends, Job, State};
@@ -24,10 +25,11 @@ pub(super) struct Table {
     /// By the number of the first process, or of the group that outlives it.
     by_number: Index,
     deadlines: Deadlines,
-    rows: Vec<Row, MAX_JOBS>,
+    rows: List<Row, MAX_JOBS>,
 }
 
 /// A job, and columns of what finds it.
+#[derive(Clone, Copy)]
 pub(super) struct Row {
     job: Job,
     pub(super) due: Due,
@@ -35,6 +37,8 @@ pub(super) struct Row {
     /// Of a vacant row: the next one, plus one.
     vacant: u16,
 }
+
+const _: () = assert!(size_of::<Row>() <= ROW_BYTES);
 
 impl Row {
     pub(super) const VACANT: Row = Row {
@@ -68,7 +72,7 @@ impl Table {
             vacant: 0,
             by_number: Index::new(),
             deadlines: Deadlines::new(),
-            rows: Vec::new(),
+            rows: List::new(Row::VACANT),
         }
     }
 

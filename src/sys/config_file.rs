@@ -1,14 +1,13 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
-use super::pages::give_back;
+use super::pages;
 use super::std::ffi::{CStr, CString, OsStr};
 use super::std::os::fd::{AsRawFd, OwnedFd};
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::Path;
 use super::std::prelude::v1::*;
-use super::std::sync::{Mutex, PoisonError};
 use crate::config::{self, Config, Problem, Token};
-use crate::limits::TEXT_BYTES;
+use crate::limits::{PAGE_BYTES, TEXT_BYTES};
 use crate::name::write_lossy;
 use core::fmt;
 use nix::errno::Errno;
@@ -16,10 +15,6 @@ use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
 use nix::libc;
 use nix::sys::stat::{fstat, lstat, FileStat, Mode, SFlag};
 use nix::unistd::{faccessat, AccessFlags};
-
-/// The bytes of the file while it is being parsed, and one more to notice that
-/// it is too long.
-static TEXT: Mutex<[u8; TEXT_BYTES + 1]> = Mutex::new([0; TEXT_BYTES + 1]);
 
 /// Where the configuration is, and which file it was when it was last read.
 pub struct ConfigFile {
@@ -34,6 +29,22 @@ struct Stamp {
     inode: u64,
     size: i64,
     modified: (i64, i64),
+}
+
+/// For the bytes of the file while it is being parsed, and one more to notice that
+/// it is too long: as many whole pages as that takes. All zeros at first.
+pub struct Text([u8; TEXT_BYTES + 2 * PAGE_BYTES]);
+
+impl Text {
+    /// No bytes.
+    pub const fn new() -> Self {
+        Text([0; TEXT_BYTES + 2 * PAGE_BYTES])
+    }
+
+    /// Gives back the memory in which the file was while it was parsed.
+    pub fn forget(&mut self) {
+        pages::give_back_bytes(&mut self.0);
+    }
 }
 
 /// Why a file did not become a configuration.
@@ -58,6 +69,11 @@ impl ConfigFile {
     /// Where it is.
     pub fn path(&self) -> &CStr {
         &self.path
+    }
+
+    /// How many bytes it had when it was last read.
+    pub fn bytes(&self) -> usize {
+        self.stamp.map_or(0, |stamp| usize::try_from(stamp.size).unwrap_or(0))
     }
 
     /// Creates an empty file, readable by its owner only, where there is none
@@ -92,29 +108,23 @@ impl ConfigFile {
         nix::sys::stat::stat(self.path.as_c_str()).is_ok()
     }
 
-    /// Reads and parses the file; every problem goes to `found`, with the
+    /// Reads the file into `text` and parses it; every problem goes to `found`, with the
     /// file's name, and every word to `read`.
     pub fn load(
         &mut self,
+        text: &mut Text,
         into: &mut Config,
         found: &mut dyn FnMut(&Problem<'_>, &CStr),
         read: &mut dyn FnMut(&Token<'_>),
     ) -> Result<(), Refused> {
-        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
-        let len = self.read(&mut text[..])?;
+        let text = pages::whole(&mut text.0);
+        let len = self.read(&mut text[..=TEXT_BYTES])?;
         if len > TEXT_BYTES {
             return Err(Refused::TooLong);
         }
         let mut found = |problem: &Problem<'_>| found(problem, &self.path);
         let parsed = config::parse_traced(&text[..len], into, &mut found, read);
         parsed.map_err(Refused::Errors)
-    }
-
-    /// Gives back the memory in which the file was while it was parsed.
-    pub fn forget_text(&self) {
-        let mut text = TEXT.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: bytes, which the next file is read over.
-        unsafe { give_back(&mut *text) };
     }
 
     /// Whether the file is another one than the one last read, or has changed.

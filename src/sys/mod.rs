@@ -19,13 +19,16 @@ pub mod pidfile;
 pub mod poll;
 pub mod reap;
 mod reload;
+pub mod room;
 mod run;
 pub mod signals;
 pub mod spawn;
 pub mod start;
 pub mod state;
 pub mod streams;
+mod tables;
 pub mod timer;
+pub mod udp;
 #[cfg(all(panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]
 mod unwind;
 pub mod watch;

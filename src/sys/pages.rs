@@ -1,31 +1,57 @@
-//! Memory that is needed now and then, and given back in between (madvise(2)).
+//! Pages of memory that are needed now and then, and given back in between (madvise(2)).
 
 use super::std::prelude::v1::*;
+use crate::limits::PAGE_BYTES;
 use core::ffi::c_void;
 use core::mem::size_of;
 use nix::libc;
 use nix::unistd::{sysconf, SysconfVar};
 
-/// Gives back the memory of a table in `.bss` that is empty now: its whole
-/// pages are zeros afterwards, and take up memory when they are used again.
+/// The part of a buffer that is whole pages, which [`give_back_bytes`] leaves nothing of.
+pub(super) fn whole(bytes: &mut [u8]) -> &mut [u8] {
+    let (before, len) = extent(bytes.as_ptr(), bytes.len());
+    &mut bytes[before..][..len]
+}
+
+/// Gives back the memory of a buffer: its whole pages are zeros afterwards, and
+/// take up memory when they are used again.
+pub(super) fn give_back_bytes(bytes: &mut [u8]) {
+    // SAFETY: bytes can have any value.
+    unsafe { give_back_pages(bytes.as_mut_ptr(), bytes.len()) }
+}
+
+/// The same for a table.
 ///
 /// # Safety
 ///
 /// The table must be worth the same when any of its pages become zeros.
 pub(super) unsafe fn give_back<T>(table: &mut T) {
-    let page = page_bytes();
     let at = core::ptr::addr_of_mut!(*table).cast::<u8>();
-    let before = at.align_offset(page);
-    let Some(len) = size_of::<T>().checked_sub(before) else { return };
-    let (first, len) = (at.wrapping_add(before), len - len % page);
-    // SAFETY: the pages are all inside of the table, and the caller does without them.
-    // Nothing is lost if it cannot be: then the memory is kept.
-    let _ = unsafe { libc::madvise(first.cast::<c_void>(), len, libc::MADV_DONTNEED) };
+    // SAFETY: as the caller says.
+    unsafe { give_back_pages(at, size_of::<T>()) }
+}
+
+/// # Safety
+///
+/// As for [`give_back`], and the bytes must be borrowed for writing.
+unsafe fn give_back_pages(at: *mut u8, len: usize) {
+    let (before, len) = extent(at, len);
+    let first = at.wrapping_add(before).cast::<c_void>();
+    // SAFETY: the pages are all inside of what the caller gives back.
+    // Where that cannot be (mlock(2)) the memory is kept, and nothing is lost.
+    let _ = unsafe { libc::madvise(first, len, libc::MADV_DONTNEED) };
+}
+
+/// Where the first whole page begins in so many bytes, and how many bytes whole pages have.
+fn extent(at: *const u8, len: usize) -> (usize, usize) {
+    let page = page_bytes();
+    let before = at.align_offset(page).min(len);
+    (before, (len - before) / page * page)
 }
 
 fn page_bytes() -> usize {
     let known = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    known.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(1 << 16)
+    known.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(PAGE_BYTES)
 }
 
 #[cfg(test)]

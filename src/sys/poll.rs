@@ -19,6 +19,8 @@ pub enum Token {
     Syslog,
     /// Standard error takes records again.
     Stderr,
+    /// A UDP socket or a look-up, by the position of its address in the configuration.
+    Udp(u16),
     /// A job's output, by its row in the table of streams.
     Stream(u16),
 }
@@ -106,6 +108,7 @@ fn event(token: Token, interest: Interest) -> EpollEvent {
 }
 
 const STREAM: u64 = 1 << 16;
+const UDP: u64 = 1 << 17;
 
 fn encode(token: Token) -> u64 {
     match token {
@@ -115,6 +118,7 @@ fn encode(token: Token) -> u64 {
         Token::Watch => 3,
         Token::Syslog => 4,
         Token::Stderr => 5,
+        Token::Udp(row) => UDP | u64::from(row),
         Token::Stream(row) => STREAM | u64::from(row),
     }
 }
@@ -128,6 +132,7 @@ fn decode(data: u64) -> Token {
         3 => Token::Watch,
         4 => Token::Syslog,
         5 => Token::Stderr,
+        udp if udp & UDP != 0 => Token::Udp(udp as u16),
         stream => Token::Stream((stream ^ STREAM) as u16),
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration in the loop: read, read again, and what its jobs depend on.
 
+use super::config_file::Refused;
 use super::pages::give_back;
 use super::run::Shell;
 use super::std::format;
@@ -16,7 +17,7 @@ impl Shell {
     pub fn first_load(&mut self) -> Result<(), String> {
         let created = self.config.create_if_missing();
         created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
-        let loaded = self.config.load(self.supervisor.standby(), &mut tell, &mut show);
+        let loaded = self.load();
         loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
         if let Some(warning) = self.state.warning() {
             ::log::warn!("{warning}");
@@ -30,7 +31,7 @@ impl Shell {
 
     /// Looks at the files if something hinted at a change and it is quiet since.
     pub(super) fn look(&mut self) {
-        let Some(hints) = self.watch.settled(clock::now()) else { return };
+        let Some(hints) = self.files.watch.settled(clock::now()) else { return };
         self.lay_watches();
         let may_be_half = hints.config_created && !self.config.is_link();
         let is_new = hints.config_written || (!may_be_half && self.config.has_changed());
@@ -50,7 +51,7 @@ impl Shell {
 
     /// A configuration with an error changes nothing.
     fn reload_config(&mut self) {
-        match self.config.load(self.supervisor.standby(), &mut tell, &mut show) {
+        match self.load() {
             Ok(()) => self.apply(),
             Err(refused) => {
                 ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
@@ -60,16 +61,31 @@ impl Shell {
         self.tidy();
     }
 
+    fn load(&mut self) -> Result<(), Refused> {
+        let standby = self.supervisor.standby();
+        self.config.load(&mut self.files.text, standby, &mut tell, &mut show)
+    }
+
     /// Makes the configuration that was just read the live one.
     fn apply(&mut self) {
         self.supervisor.handle(clock::now(), Event::Reloaded);
+        self.follow_addresses();
         self.lay_watches();
         ::log::debug!("{} jobs are configured", self.supervisor.config().len());
     }
 
+    /// Sends and listens where the live configuration says. One that comes
+    /// while pmtr is leaving does not become the live one.
+    fn follow_addresses(&mut self) {
+        if !self.supervisor.is_leaving() {
+            let (new, old) = (self.supervisor.config(), self.supervisor.previous());
+            self.udp.follow(clock::now(), new, old, &self.poller);
+        }
+    }
+
     /// Gives back the memory that only a load needs.
     fn tidy(&mut self) {
-        self.config.forget_text();
+        self.files.text.forget();
         let standby = self.supervisor.standby();
         standby.clear();
         // SAFETY: of an empty configuration only the lengths count, and they are zeros.
@@ -78,19 +94,19 @@ impl Shell {
 
     /// Watches what the live configuration needs watched.
     fn lay_watches(&mut self) {
-        self.watch.begin();
-        self.watch.lay(self.config.path(), Role::Config);
+        self.files.watch.begin();
+        self.files.watch.lay(self.config.path(), Role::Config);
         for job in self.supervisor.config().jobs() {
             for path in job.depends() {
                 let laid = digest::with_path(job, &self.cwd, path, |path| {
-                    self.watch.lay(path, Role::Depends);
+                    self.files.watch.lay(path, Role::Depends);
                     Ok(())
                 });
                 // A path that is too long cannot be read either, which is told.
                 let _ = laid;
             }
         }
-        self.watch.laid(clock::now());
+        self.files.watch.laid(clock::now());
     }
 
     /// Tells the supervisor the content of what jobs depend on.

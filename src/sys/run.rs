@@ -10,8 +10,9 @@ use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
+use super::tables::Files;
 use super::timer::Timer;
-use super::watch::Watch;
+use super::udp::Udp;
 use super::{clock, log, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
@@ -28,11 +29,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Shell {
     pub(super) supervisor: MutexGuard<'static, Supervisor>,
     streams: MutexGuard<'static, Streams>,
-    poller: Poller,
+    pub(super) poller: Poller,
     signals: Signals,
     timer: Timer,
     spawner: Spawner,
-    pub(super) watch: MutexGuard<'static, Watch>,
+    pub(super) files: MutexGuard<'static, Files>,
+    pub(super) udp: Udp,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -46,21 +48,22 @@ impl Shell {
     pub fn new(
         supervisor: MutexGuard<'static, Supervisor>,
         streams: MutexGuard<'static, Streams>,
-        mut watch: MutexGuard<'static, Watch>,
+        mut files: MutexGuard<'static, Files>,
         state: State,
         config: ConfigFile,
     ) -> io::Result<Self> {
-        let files = spawn::raise_file_limit();
+        let limit = spawn::raise_file_limit();
         adopt_orphans();
-        watch.start();
+        files.watch.start();
         let shell = Shell {
             supervisor,
             streams,
             poller: Poller::new()?,
             signals: Signals::new()?,
             timer: Timer::new()?,
-            spawner: Spawner::new(files)?,
-            watch,
+            spawner: Spawner::new(limit)?,
+            files,
+            udp: Udp::new(),
             state,
             config,
             cwd: current_dir()?,
@@ -75,18 +78,22 @@ impl Shell {
         self.poller.add(self.signals.as_fd(), Token::Signals, Interest::Read)?;
         self.poller.add(self.timer.as_fd(), Token::Timer, Interest::Read)?;
         self.poller.add(self.spawner.failures(), Token::Failures, Interest::Read)?;
-        match self.watch.fd() {
+        match self.files.watch.fd() {
             Some(fd) => self.poller.add(fd, Token::Watch, Interest::Read),
             None => Ok(()),
         }
     }
 
     /// Supervises until it was told to leave and all jobs are gone.
+    ///
+    /// Not inlined: what the loop takes of the stack is not needed before.
+    #[inline(never)]
     pub fn run(&mut self) {
         let mut ready = Ready::new();
         loop {
             let is_more_to_do = self.act();
             let now = clock::now();
+            self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
             let is_more_to_read = self.streams.turn(now, &self.poller);
             log::flush(now, Some(&self.poller));
             if self.is_over(now) {
@@ -103,8 +110,9 @@ impl Shell {
 
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
-        let rest = [self.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        rest.into_iter().chain([supervisor]).flatten().min()
+        let rest =
+            [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
+        rest.into_iter().chain([supervisor, self.udp.deadline()]).flatten().min()
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -118,8 +126,9 @@ impl Shell {
             Token::Signals => self.on_signals(now),
             Token::Timer => self.timer.clear(),
             Token::Failures => self.hear_failures(now),
-            Token::Watch => self.watch.read(now),
+            Token::Watch => self.files.watch.read(now),
             Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
+            Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),
         }
     }
@@ -239,6 +248,7 @@ impl Shell {
             self.state.ended(job.slot() as u16);
         }
         self.streams.ended(pid, now, &self.poller);
+        self.udp.ended(pid);
         reap::reap(pid);
         self.supervisor.handle(now, Event::Exited { pid, status });
     }

@@ -5,19 +5,17 @@ use super::daemon::{self, Launch};
 use super::dry_run::{dry_run, Verdict};
 use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
+use super::room::Limits;
 use super::run::Shell;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
-use super::std::path::Path;
+use super::std::path::{Path, PathBuf};
 use super::std::prelude::v1::*;
 use super::std::process::ExitCode;
-use super::std::sync::{Mutex, PoisonError};
 use super::std::{env, eprintln, format, println};
-use super::streams::Streams;
-use super::watch::Watch;
+use super::tables::{take, TABLES};
 use super::{clock, log};
-use crate::supervise::Supervisor;
 
 /// The exit status of a start that did not work, and of `-t` for a
 /// configuration that a start would refuse.
@@ -25,11 +23,6 @@ const FAILED: u8 = 1;
 
 /// The exit status of a command line that is not understood.
 const WRONG_USAGE: u8 = 2;
-
-// The large tables. All zeros, so they cost memory only as far as they are used.
-static SUPERVISOR: Mutex<Supervisor> = Mutex::new(Supervisor::new());
-static STREAMS: Mutex<Streams> = Mutex::new(Streams::new());
-static WATCH: Mutex<Watch> = Mutex::new(Watch::new());
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -43,6 +36,7 @@ pub fn main() -> ExitCode {
     match options.mode {
         Mode::Help => println!("{Help}"),
         Mode::Version => println!("{Version}"),
+        Mode::Limits => println!("{Limits}"),
         Mode::Test { strict } => return test(options, strict),
         Mode::Supervise => return supervise(options),
     }
@@ -51,7 +45,7 @@ pub fn main() -> ExitCode {
 
 /// `-t`: says what it found, and whether a start would take it.
 fn test(options: Options, strict: bool) -> ExitCode {
-    let mut supervisor = SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut supervisor = take(&TABLES.supervisor);
     let verbose = options.verbose;
     let verdict = options
         .absolute()
@@ -87,10 +81,20 @@ fn supervise(options: Options) -> ExitCode {
 }
 
 /// Everything that comes before the first job, and why it came to nothing.
-///
-/// Not inlined: what it needs of the stack is free again when the loop runs.
-#[inline(never)]
 fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
+    let (mut shell, launch, pidfile) = open(options)?;
+    shell.first_load()?;
+    let pidfile = pidfile.as_deref().map(write_pidfile).transpose()?;
+    launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
+    log::daemonized();
+    Ok((shell, pidfile))
+}
+
+/// Becomes a daemon where that is wanted, and opens what the loop needs.
+///
+/// Not inlined: what it takes of the stack is free again when the configuration is loaded.
+#[inline(never)]
+fn open(options: Options) -> Result<(Shell, Launch, Option<PathBuf>), String> {
     let is_foreground = options.foreground || daemon::is_process_one();
     if !is_foreground {
         daemon::close_inherited();
@@ -105,19 +109,15 @@ fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
     };
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
-    let mut shell = Shell::new(
-        SUPERVISOR.lock().unwrap_or_else(PoisonError::into_inner),
-        STREAMS.lock().unwrap_or_else(PoisonError::into_inner),
-        WATCH.lock().unwrap_or_else(PoisonError::into_inner),
+    let shell = Shell::new(
+        take(&TABLES.supervisor),
+        take(&TABLES.streams),
+        take(&TABLES.files),
         state,
         config_file(&options)?,
     )
     .map_err(|error| format!("cannot start: {error}"))?;
-    shell.first_load()?;
-    let pidfile = options.pidfile.as_deref().map(write_pidfile).transpose()?;
-    launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
-    log::daemonized();
-    Ok((shell, pidfile))
+    Ok((shell, launch, options.pidfile))
 }
 
 fn start_log(options: &Options) {

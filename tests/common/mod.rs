@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `PMTR_BIN` | the program to test; without it, the one that cargo built |
 //! | `PMTR_RUNNER` | words to put in front of it, an emulator for instance |
+//! | `PMTR_CC` | the C compiler for its processor; without it, `cc` |
 //! | `PMTR_EMULATED` | `1`: deadlines are five times as long, assertions as they are |
 
 // Every file of tests is a program of its own, and none of them uses everything.
@@ -16,6 +17,7 @@ pub mod process;
 mod run;
 pub mod save;
 mod skip;
+pub mod udp;
 mod world;
 
 pub use log::{Log, Record};

@@ -3,18 +3,13 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::skip::emulated;
+pub use super::skip::stretched;
 
 /// How long anything may take that happens at once.
 pub const SHORT: u64 = 10;
 
 /// How long anything may take that happens after the 10 s rule.
 pub const LONG: u64 = 30;
-
-/// A deadline `secs` seconds long, longer under emulation.
-pub fn stretched(secs: u64) -> Duration {
-    Duration::from_secs(if emulated() { 5 * secs } else { secs })
-}
 
 /// Waits until `check` is true; fails with `what` when that takes too long.
 #[track_caller]

@@ -211,7 +211,12 @@ impl World {
 fn program() -> PathBuf {
     match std::env::var_os("PMTR_BIN") {
         Some(path) => Path::new(&path).canonicalize().expect("PMTR_BIN"),
-        None => env!("CARGO_BIN_EXE_pmtr").into(),
+        // Above the tests: target/debug/pmtr, and target/debug/deps/TEST. Cargo's macro for it would
+        // write the path of the build into the tests, which are packaged, too (meta-pmtr).
+        None => {
+            let test = std::env::current_exe().expect("the test's own path");
+            test.ancestors().nth(2).expect("target/debug").join("pmtr")
+        }
     }
 }
 

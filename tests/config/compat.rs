@@ -81,13 +81,13 @@ fn a_keyword_ends_at_white_space_and_quotes_at_the_next_quote_of_the_line() {
 #[test]
 fn every_value_may_be_quoted() {
     let quoted = accept(
-        "report to \"udp://10.0.0.1:99@eth0\"\nlisten on \"udp://[::]:99\"\n\
+        "report to \"udp://10.0.0.1:99@eth0\"\nlisten on \"udp://[::]:99\" from \"fe80::/10\"\n\
          job {\n name \"j\"\n cmd \"/x\" \"y z\"\n dir \"/d\"\n out \"/o\"\n err \"/e\"\n in \"/i\"\n \
          env \"A=b c\"\n user \"u\"\n nice \"1\"\n order \"2\"\n cpu \"0-3\"\n ulimit \"-n\" \"30\"\n \
          ulimit { \"-c\" \"0\" }\n bounce every \"5m\"\n depends { \"/a b\" }\n}\n",
     );
     let plain = accept(
-        "report to udp://10.0.0.1:99@eth0\nlisten on udp://[::]:99\n\
+        "report to udp://10.0.0.1:99@eth0\nlisten on udp://[::]:99 from fe80::/10\n\
          job {\n name j\n cmd /x \"y z\"\n dir /d\n out /o\n err /e\n in /i\n env \"A=b c\"\n user u\n \
          nice 1\n order 2\n cpu 0-3\n ulimit -n 30\n ulimit -c 0\n bounce every 5m\n \
          depends { \"/a b\" }\n}\n",

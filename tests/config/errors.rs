@@ -9,7 +9,7 @@ use pmtr::config;
 use crate::support::empty;
 
 fn files() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/config");
+    let folder = Path::new("tests/data/config");
     let entries = fs::read_dir(folder).expect("the folder of files");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut files: Vec<_> =

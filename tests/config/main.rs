@@ -5,5 +5,7 @@ mod errors;
 mod options;
 mod print;
 mod properties;
+#[path = "../common/skip.rs"]
+mod skip;
 mod structure;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pmtr::config::{options, AddressUse, JobView, Resource, Severity};
+use pmtr::config::{options, AddressUse, Config, JobView, Resource, Severity};
 
 use crate::support::{accept, argv, job, parse, refuse, texts};
 
@@ -575,7 +575,7 @@ fn report_to_and_listen_on() {
         assert_eq!((config.host(address).to_str(), address.port), (Ok(host), port), "{text}");
         assert_eq!(file(config.interface(address)).as_deref(), interface, "{text}");
         if interface.is_none() {
-            let config = accept(format!("\nlisten on {text}\n"));
+            let config = parse(format!("\nlisten on {text}\n")).config;
             let address = config.addresses().next().expect("an address");
             assert_eq!((address.used_for, address.line), (AddressUse::Listen, 2));
         }
@@ -639,6 +639,77 @@ fn addresses_refused() {
     assert_eq!(refuse("listen\n"), ["'listen' must be followed by 'on'"]);
     assert_eq!(
         refuse("listen on\njob {\n name j\n cmd /x\n}"),
-        ["'listen on' needs more: listen on udp://HOST:PORT"]
+        ["'listen on' needs more: listen on udp://HOST:PORT [from ADDRESS[/BITS]]..."]
     );
+}
+
+/// The senders of each address.
+fn senders(config: &Config) -> Vec<Vec<String>> {
+    let of = |address| config.senders(address).iter().map(|sender| sender.to_string()).collect();
+    config.addresses().map(of).collect()
+}
+
+#[test]
+fn listen_on_takes_any_number_of_from() {
+    let config = accept(
+        "listen on udp://0.0.0.0:1 from 10.0.0.0/8 from 192.168.1.5\n\
+         listen on udp://127.0.0.1:2\n\
+         report to udp://127.0.0.1:9\n\
+         listen on udp://[::]:3 from fe80::/10 # link-local\n\
+         listen on\n udp://host:4 from \"::/0\"\n",
+    );
+    assert_eq!(
+        senders(&config),
+        [
+            vec!["10.0.0.0/8", "192.168.1.5/32"],
+            vec![],
+            vec![],
+            vec!["fe80:0:0:0:0:0:0:0/10"],
+            vec!["0:0:0:0:0:0:0:0/0"],
+        ]
+    );
+}
+
+#[test]
+fn from_refused() {
+    let fault = "'from' takes an IPv4 or IPv6 address, or ADDRESS/BITS";
+    for sender in ["10.0.0.0/33", "::/129", "10.0.0/8", "host", "[::1]", "10.0.0.1/", "udp://::1"] {
+        let text = format!("listen on udp://0.0.0.0:1 from {sender}\n");
+        assert_eq!(refuse(text), [format!("'{sender}': {fault}")]);
+    }
+    let more = "'listen on' needs more: listen on udp://HOST:PORT [from ADDRESS[/BITS]]...";
+    assert_eq!(refuse("listen on udp://0.0.0.0:1 from\n"), [more]);
+    assert_eq!(refuse("listen on udp://0.0.0.0:1 from ::1 from\njob {\n"), [more, UNCLOSED]);
+    let unexpected = "unexpected '::1' after the value of 'listen on': \
+                      a value with white space needs quotes";
+    assert_eq!(refuse("listen on udp://0.0.0.0:1 ::1\n"), [unexpected]);
+    assert_eq!(refuse("listen on udp://0.0.0.0:1 from ::2 ::1\n"), [unexpected]);
+    assert_eq!(
+        refuse("report to udp://127.0.0.1:1 from ::1\n"),
+        ["unexpected 'from' after the value of 'report to': a value with white space needs quotes"]
+    );
+    assert_eq!(refuse("listen on udp://127.0.0.1:1\nfrom ::1\n"), ["unknown option 'from'"]);
+    // The address before it is not given what a bad one had.
+    assert_eq!(refuse("listen on udp://[::1]:1\nlisten on x from ::1\n").len(), 1);
+}
+
+const UNCLOSED: &str = "missing '}': the 'job' of line 2 is not closed";
+
+#[test]
+fn a_listener_that_other_hosts_can_reach_is_warned_of() {
+    let warning = |host: &str, address: &str| {
+        let text = format!("listen on udp://{address}:1\n");
+        let exposed = "any host that reaches this port can enable and disable jobs: \
+                       say whom to listen to with 'from ADDRESS/BITS'";
+        let said = format!("1:11: warning: 'udp://{host}:1': {exposed}");
+        assert_eq!(parse(text).problems, [said]);
+    };
+    for address in ["0.0.0.0", "[::]", "10.0.0.1", "[fe80::1]", "example.org", "128.0.0.1"] {
+        warning(address, address);
+        accept(format!("listen on udp://{address}:1 from 0.0.0.0/0\n"));
+        accept(format!("report to udp://{address}:1\n"));
+    }
+    for address in ["127.0.0.1", "127.9.9.9", "[::1]", "localhost", "[::ffff:127.0.0.1]"] {
+        accept(format!("listen on udp://{address}:1\n"));
+    }
 }

@@ -6,13 +6,13 @@ use crate::support::{accept, job};
 fn what_was_understood_is_printed_in_the_language_itself() {
     let config = accept(
         "job { name b\n order 5 }\n".replace("order", "cmd /y \"\" \"#x\" 'a\n order")
-            + "listen on udp://[::]:5\nreport to udp://h:6@eth0\njob {\n once\n wait\n disable\n"
+            + "listen on udp://[::]:5 from 10.0.0.0/8 from fe80::1\nreport to udp://h:6@eth0\njob {\n once\n wait\n disable\n"
             + "bounce every 2m\n ulimit {\n -n 9\n RLIMIT_AS unlimited }\n cpu 9,0\n nice 20\n"
             + "user u\n env \"A=x y\"\n env B=\n in /i\n log drop\n err /e\n out /o\n dir \"/d d\"\n"
             + "depends { \"name\" }\n depends {\n b \"}\" { }\n cmd /x \"a  b\" name\n name a\n}\n",
     );
     let expected = "\
-listen on udp://[::]:5
+listen on udp://[::]:5 from 10.0.0.0/8 from fe80:0:0:0:0:0:0:1/128
 report to udp://h:6@eth0
 job {
   name a

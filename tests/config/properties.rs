@@ -30,7 +30,8 @@ fn equal(a: &Config, b: &Config) -> bool {
     let addresses = |config: &Config| -> Vec<_> {
         let one = |address: &config::Address| {
             let interface = config.interface(address).map(|name| name.to_owned());
-            (address.used_for, config.host(address).to_owned(), address.port, interface)
+            let senders = config.senders(address).to_vec();
+            (address.used_for, config.host(address).to_owned(), address.port, interface, senders)
         };
         config.addresses().map(one).collect()
     };
@@ -136,6 +137,9 @@ fn word() -> impl Strategy<Value = String> {
         "syslog",
         "udp://1.2.3.4:5",
         "udp://[::1]:5@eth0",
+        "from",
+        "10.0.0.0/8",
+        "listen on udp://[::]:5 from fe80::/10",
         "\"a b\"",
         "\"",
         "\"}\"",
@@ -182,9 +186,11 @@ fn option(n: usize) -> impl Strategy<Value = String> {
     ]
 }
 
-/// A bare word that begins with `#` would be a comment.
+/// A bare word that begins with `#` would be a comment, and one that begins a
+/// line and is called like an option would be that.
 fn hidden(word: &str) -> String {
-    if word.starts_with('#') {
+    let is_keyword = config::options().any(|rule| rule.name.split(' ').next() == Some(word));
+    if word.starts_with('#') || is_keyword {
         format!("x{word}")
     } else {
         word.to_owned()

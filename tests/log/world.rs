@@ -7,18 +7,14 @@ use pmtr::sys::poll::{Poller, Ready, Token};
 use pmtr::sys::streams::Streams;
 use pmtr::time::Instant;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant as RealTime};
 
 /// The process id in the tag of pmtr's own messages.
 pub const PID: i32 = 77;
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Something like syslogd: it binds the socket, and reads only when asked.
 pub struct Receiver {
@@ -95,7 +91,17 @@ impl World {
 
     /// syslogd ends, and leaves its socket file behind.
     pub fn kill(&self, receiver: Receiver) {
+        let probe = UnixDatagram::unbound().unwrap();
+        probe.set_nonblocking(true).unwrap();
+        probe.connect(&self.path).unwrap();
         drop(receiver);
+        // A process that another test is about to start may have a copy for a
+        // moment yet: what is sent meanwhile would be lost in it.
+        let start = RealTime::now();
+        while !probe.send(b"").is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+            assert!(start.elapsed() < super::skip::stretched(20), "the socket does not go away");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert!(self.path.exists());
     }
 
@@ -147,7 +153,7 @@ impl World {
             if let Some(result) = done(self) {
                 return result;
             }
-            assert!(start.elapsed() < PATIENCE, "waited too long");
+            assert!(start.elapsed() < super::skip::stretched(20), "waited too long");
             if ready == 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -201,7 +207,7 @@ pub fn pipe() -> (File, File) {
 /// Runs an ignored test in a process of its own, as it changes or needs what
 /// belongs to the whole process.
 pub fn alone(test: &str, environment: &[(&str, &str)]) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = super::again::this_program();
     command
         .args(["--exact", test, "--ignored", "--test-threads=1"])
         .envs(environment.iter().copied());

@@ -5,6 +5,7 @@
 mod dice;
 mod expect;
 mod oracle;
+mod watchdog;
 mod world;
 
 mod bounce;
@@ -16,5 +17,6 @@ mod order;
 mod reload;
 mod room;
 mod shutdown;
+mod status;
 mod stop;
 mod storm;

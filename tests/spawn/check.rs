@@ -119,7 +119,7 @@ fn a_script_that_runs_itself() {
 #[test]
 fn a_program_whose_loader_is_missing() {
     let world = World::new();
-    let mut program = fs::read("/bin/true").unwrap();
+    let mut program = fs::read("/usr/bin/nproc").unwrap();
     let loader = program.windows(8).position(|bytes| bytes == b"/ld-linu").expect("a dynamic one");
     program[loader + 1] = b'n';
     let start = program[..loader].iter().rposition(|byte| *byte == 0).unwrap() + 1;

@@ -2,11 +2,15 @@
 //! not, how it fails, and whether that is foretold. Real forks, real programs;
 //! root and nobody.
 
+#[path = "../common/again.rs"]
+mod again;
 mod check;
 mod environment;
 mod failures;
 mod files;
 mod process;
 mod resources;
+#[path = "../common/skip.rs"]
+mod skip;
 mod support;
 mod users;

@@ -22,9 +22,6 @@ use tempfile::{NamedTempFile, TempDir};
 /// Nobody's uid and gid on Debian, and on most others.
 pub const NOBODY: u32 = 65534;
 
-/// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-
 pub struct World {
     dir: TempDir,
     pub spawner: Spawner,
@@ -194,7 +191,7 @@ pub fn config(text: &str) -> Box<Config> {
 pub fn until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < DEADLINE, "it takes too long");
+        assert!(start.elapsed() < super::skip::stretched(20), "it takes too long");
         sleep(Duration::from_millis(2));
     }
 }
@@ -224,8 +221,9 @@ pub fn apart_under(wrapper: &[&str], test: &str, change: impl FnOnce(&mut Comman
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("test");
     copy(&env::current_exe().unwrap(), &program, 0o755);
-    let words: Vec<&str> = wrapper.iter().copied().chain([program.to_str().unwrap()]).collect();
-    let mut command = Command::new(words[0]);
+    let words: Vec<_> =
+        wrapper.iter().map(Into::into).chain(super::again::on_target(&program)).collect();
+    let mut command = Command::new(&words[0]);
     command.args(&words[1..]).args(["--exact", "--nocapture", test]).current_dir("/");
     change(&mut command);
     let output = command.env(APART, "1").output().unwrap();

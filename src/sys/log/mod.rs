@@ -49,8 +49,8 @@ pub use sinks::Log;
 use super::poll::{Poller, Token};
 use super::std::os::fd::AsFd;
 use super::std::path::PathBuf;
-use super::std::sync::{Mutex, MutexGuard, PoisonError};
 use super::std::{io, prelude::v1::*, process};
+use super::tables::{take, TABLES};
 use crate::name::Name;
 use crate::ring::Full;
 use crate::time::Instant;
@@ -83,8 +83,6 @@ pub struct Setup {
     /// The least important messages of pmtr that are logged.
     pub level: LevelFilter,
 }
-
-static LOG: Mutex<Log> = Mutex::new(Log::new());
 
 /// Starts the log, and takes the messages of the [`log`] facade from now
 /// on. They go out with [`flush`]. To be called once, at start-up: it allocates.
@@ -139,9 +137,7 @@ pub fn is_empty() -> bool {
 /// Does something with the log. Messages of the facade that are logged
 /// meanwhile are lost: [`Log::message`] is for those.
 pub(super) fn with<T>(action: impl FnOnce(&mut Log) -> T) -> T {
-    let log: MutexGuard<'_, Log> = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut log = log;
-    action(&mut log)
+    action(&mut take(&TABLES.log))
 }
 
 /// The receiver of the `log` facade's messages.
@@ -155,7 +151,7 @@ impl ::log::Log for Facade {
     /// Never waits for the lock: pmtr has one thread, so that whoever has it is
     /// further up in this one, as a panic's last message would be.
     fn log(&self, record: &Record<'_>) {
-        if let Ok(mut log) = LOG.try_lock() {
+        if let Ok(mut log) = TABLES.log.try_lock() {
             log.message(severity(record), *record.args());
         }
     }

@@ -21,32 +21,31 @@ const NOTE_BYTES: usize = PREFIX_BYTES + 32;
 
 /// The log: records on their way to syslog and stderr (see the [module](super)
 /// for what is kept for whom). All zeros before [`start`](Self::start): records
-/// wait in the ring.
+/// wait in the ring, whose beginning is in the same page as all else.
+#[repr(C)]
 pub struct Log {
-    ring: Ring,
     syslog: Syslog,
     stderr: Stderr,
     time: LocalTime,
     pid: i32,
     /// Messages of pmtr that did not fit, and lost lines of jobs, that are not told of yet.
     missed: u32,
-    text: Text,
     /// What stood before the last line of a job.
     prefix: Prefix,
+    ring: Ring,
 }
 
 impl Log {
     /// A log that goes nowhere yet. All zeros.
     pub const fn new() -> Self {
         Log {
-            ring: Ring::new(),
             syslog: Syslog::new(),
             stderr: Stderr::new(),
             time: LocalTime::new(),
             pid: 0,
             missed: 0,
-            text: Text(Vec::new()),
             prefix: Prefix::new(),
+            ring: Ring::new(),
         }
     }
 
@@ -96,14 +95,17 @@ impl Log {
 
     /// Adds a message of pmtr as local0; every line of it is a record. What
     /// does not fit is counted.
+    ///
+    /// Not inlined, as it needs room for a message.
+    #[inline(never)]
     pub fn message(&mut self, severity: Severity, message: Arguments<'_>) {
         self.tell_missed();
-        self.text.0.clear();
+        let mut text = Text(Vec::new());
         // Text never fails, and neither should the message's parts.
-        let _ = self.text.write_fmt(message);
+        let _ = text.write_fmt(message);
         let mut prefix = Prefix::new();
         prefix.write(&own(self.time.stamp(), self.pid), severity);
-        for line in self.text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             clean(line);
             // After a loss nothing comes before the sentence that tells of it.
             if self.missed > 0 || push(&mut self.ring, Class::Own, &prefix, line).is_err() {

@@ -131,6 +131,9 @@ impl Stderr {
     }
 
     /// One write; false if there is nothing to be written.
+    ///
+    /// Not inlined: the tables for the call are on the stack.
+    #[inline(never)]
     fn write(&mut self, ring: &mut Ring, pid: i32) -> Result<bool, Errno> {
         let Some(fd) = self.fd.fd() else { return Ok(false) };
         if self.note.is_empty() && ring.lost(Reader::Stderr) > 0 {

@@ -242,6 +242,9 @@ fn send_short(socket: BorrowedFd<'_>, ring: &mut Ring) -> Result<(), Errno> {
 }
 
 /// Sends up to [`LOG_BATCH`] records in one call (sendmmsg(2)); returns how many went.
+///
+/// Not inlined: the tables for the call are on the stack.
+#[inline(never)]
 fn send_many(socket: BorrowedFd<'_>, ring: &Ring) -> Result<usize, Errno> {
     let mut parts: Vec<libc::iovec, LOG_BATCH> = ring
         .records(Reader::Syslog)

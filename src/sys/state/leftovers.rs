@@ -1,7 +1,7 @@
 //! Finding and stopping what a killed pmtr left. All of this is start-up.
 
 use super::super::clock;
-use super::super::std::{fmt, format, fs, io, path::Path, prelude::v1::*, thread};
+use super::super::std::{fmt, format, fs, io, io::Read, path::Path, prelude::v1::*, thread};
 use crate::name::Name;
 use crate::process::Process;
 use crate::state::Record;
@@ -178,5 +178,16 @@ pub(super) fn process(pid: i32) -> Option<Process> {
 
 /// The process of a file such as /proc/self/stat.
 pub(super) fn process_at(stat: impl AsRef<Path>) -> Option<Process> {
-    Process::parse(&fs::read(stat).ok()?)
+    let mut line = [0; PROC_BYTES];
+    Process::parse(beginning(stat, &mut line)?)
+}
+
+/// More than there can be before the last field of /proc/PID/stat that matters.
+pub(super) const PROC_BYTES: usize = 1024;
+
+/// The beginning of a file of /proc, as far as it fits: fs::read would leave a
+/// second page of the heap in use.
+pub(super) fn beginning(path: impl AsRef<Path>, bytes: &mut [u8; PROC_BYTES]) -> Option<&[u8]> {
+    let len = fs::File::open(path).ok()?.read(bytes).ok()?;
+    Some(&bytes[..len])
 }

@@ -274,7 +274,9 @@ fn blocks(file: &OwnedFd) -> impl Iterator<Item = [u8; BLOCK_BYTES]> + '_ {
 
 /// The present era, and this process in it; none without a /proc of this PID namespace.
 fn here() -> Option<(Era, Process)> {
-    let boot = Era::parse_boot_id(&fs::read("/proc/sys/kernel/random/boot_id").ok()?)?;
+    let mut id = [0; leftovers::PROC_BYTES];
+    let id = leftovers::beginning("/proc/sys/kernel/random/boot_id", &mut id)?;
+    let boot = Era::parse_boot_id(id)?;
     let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
     let this = leftovers::process_at("/proc/self/stat")?;
     (this.pid == getpid().as_raw()).then_some((Era { boot, namespace }, this))

@@ -19,8 +19,10 @@ use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::prelude::v1::*;
 use crate::index::{Index, Link, Linked};
-use crate::limits::MAX_WATCHES;
+use crate::limits::{MAX_WATCHES, WATCH_BYTES};
+use crate::list::List;
 use crate::time::Instant;
+use core::mem::size_of;
 use core::time::Duration;
 use inotify::{EventMask, Inotify, WatchMask};
 use nix::errno::Errno;
@@ -98,7 +100,7 @@ pub struct Watch {
     by_event: Index,
     /// What is waited for, and with it all watches of the kernel: for each of
     /// them there is a row with the name 0.
-    expected: heapless::Vec<Expected, MAX_WATCHES>,
+    expected: List<Expected, MAX_WATCHES>,
 }
 
 /// An entry of a directory that matters, or (`name` 0) what is watched itself.
@@ -110,6 +112,14 @@ struct Expected {
     /// A path leads here.
     needed: bool,
     by_event: Link,
+}
+
+const _: () = assert!(size_of::<Expected>() <= WATCH_BYTES);
+
+impl Expected {
+    /// What stands in a row that is not used. All zeros.
+    const NONE: Expected =
+        Expected { watch: 0, name: 0, role: Role::Config, needed: false, by_event: Link::NONE };
 }
 
 impl Linked for Expected {
@@ -138,7 +148,7 @@ impl Watch {
             told: false,
             look_at: None,
             by_event: Index::new(),
-            expected: heapless::Vec::new(),
+            expected: List::new(Expected::NONE),
         }
     }
 
@@ -168,7 +178,7 @@ impl Watch {
     /// Begins to lay the watches again: [`lay`](Self::lay) each path, then [`laid`](Self::laid).
     pub fn begin(&mut self) {
         self.incomplete = self.inotify.is_none();
-        for expected in &mut self.expected {
+        for expected in self.expected.iter_mut() {
             expected.needed = false;
         }
     }

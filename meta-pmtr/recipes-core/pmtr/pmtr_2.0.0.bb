@@ -1,0 +1,70 @@
+SUMMARY = "Process supervisor: one file runs all programs of a device"
+DESCRIPTION = "pmtr starts the jobs that /etc/pmtr.conf lists, starts them again when they exit, \
+               applies every change of that file as soon as it is saved, and writes what they print to syslog. \
+               It runs under the host's init, or as process 1 of a container."
+# The original's, whose manual is the specification.
+HOMEPAGE = "https://github.com/troydhanson/pmtr"
+SECTION = "base"
+# The crates that are linked in are under MIT, ISC, or Apache-2.0 and MIT as one likes.
+LICENSE = "MIT"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
+
+# Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
+PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
+SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
+SRCREV = "@SRCREV@"
+
+CVE_PRODUCT = "pmtr"
+
+require ${BPN}-crates.inc
+
+inherit cargo cargo-update-recipe-crates ptest-cargo systemd update-rc.d
+
+# Capacities of the program, in numbers (src/limits.rs): what a local.conf sets of these reaches the
+# build, and everything else has its default.
+PMTR_CAPACITIES = "PMTR_MAX_JOBS PMTR_TEXT_BYTES"
+PMTR_CAPACITIES[doc] = "Variables that change how many jobs and how much text pmtr has room for."
+
+# An empty variable in the environment would be a wrong number, so only those that are set go there.
+# nooelint: oelint.task.noanonpython
+python () {
+    for name in d.getVar("PMTR_CAPACITIES").split():
+        if d.getVar(name):
+            d.setVarFlag(name, "export", "1")
+}
+
+# The packages do the stripping, and put what they take away into -dbg.
+export CARGO_PROFILE_RELEASE_STRIP = "none"
+export CARGO_PROFILE_RELEASE_DEBUG = "1"
+CARGO_BUILD_FLAGS += "--bin pmtr"
+
+# Both: systemd.bbclass takes out the one that the image does not use.
+SYSTEMD_SERVICE:${PN} = "pmtr.service"
+INITSCRIPT_NAME = "pmtr"
+INITSCRIPT_PARAMS = "defaults 80 20"
+
+do_install:append() {
+    install -d ${D}${systemd_system_unitdir} ${D}${sysconfdir}/init.d
+    sed -e 's|@BINDIR@|${bindir}|g' ${S}/init/pmtr.service > ${D}${systemd_system_unitdir}/pmtr.service
+    sed -e 's|@BINDIR@|${bindir}|g' ${S}/init/pmtr.sysvinit > ${D}${sysconfdir}/init.d/pmtr
+    chmod 0644 ${D}${systemd_system_unitdir}/pmtr.service
+    chmod 0755 ${D}${sysconfdir}/init.d/pmtr
+
+    install -m 0600 ${S}/packaging/pmtr.conf ${D}${sysconfdir}/pmtr.conf
+
+    install -d ${D}${mandir}/man5 ${D}${mandir}/man8
+    install -m 0644 ${S}/man/pmtr.conf.5 ${D}${mandir}/man5/
+    install -m 0644 ${S}/man/pmtr.8 ${D}${mandir}/man8/
+}
+
+# What the tests read beside the program, and the head of run-ptest.
+do_install_ptest() {
+    cp -r ${S}/README.md ${S}/examples ${S}/man ${S}/packaging ${S}/src ${S}/tests ${D}${PTEST_PATH}/
+    mv ${D}${PTEST_PATH}/tests/run-ptest ${D}${PTEST_PATH}/run-ptest
+}
+
+CONFFILES:${PN} = "${sysconfdir}/pmtr.conf"
+
+RDEPENDS:${PN}-ptest += "bash util-linux-unshare"
+
+BBCLASSEXTEND = "native"

@@ -1,0 +1,220 @@
+//! How runs end: by themselves, because they were told to, and all at once at the end.
+
+use core::time::Duration;
+
+use crate::supervise::job::{self, Idle, State, Step, Then, Turn};
+use crate::supervise::notice::Notice;
+use crate::supervise::supervisor::{Supervisor, DO_NOT_RESTART};
+use crate::supervise::{Action, ExitStatus, Failure, JobId, StopSignal};
+use crate::time::Instant;
+
+impl Supervisor {
+    // Being told to go.
+
+    /// Makes a job go; whoever has no process is where it goes already.
+    pub(super) fn stop(&mut self, slot: u16, then: Then) {
+        let stopped = self.table.state(slot).stopped(then);
+        self.table.enter(slot, stopped);
+        // A wait job holds those behind it while it is being stopped to be started anew.
+        if then == Then::Queue {
+            self.turn_back(slot);
+        }
+    }
+
+    pub(super) fn bounce(&mut self, slot: u16) -> Option<Action> {
+        Notice::Bouncing { name: self.table.job(slot).name }.log();
+        self.stop(slot, Then::Bounce);
+        None
+    }
+
+    /// SIGTERM, SIGKILL, and then words.
+    pub(super) fn escalate(
+        &mut self,
+        now: Instant,
+        slot: u16,
+        pid: i32,
+        step: Step,
+    ) -> Option<Action> {
+        let name = self.table.job(slot).name;
+        match step {
+            Step::Term => {
+                Notice::SendingTerm { name, pid }.log();
+                self.step(slot, Step::Kill { at: now + job::KILL_DELAY });
+                Some(Action::Signal { pid, signal: StopSignal::Term })
+            }
+            Step::Kill { .. } => {
+                Notice::SendingKill { name, pid }.log();
+                self.step(slot, Step::Tell { at: now + job::TELL_DELAY });
+                Some(Action::Signal { pid, signal: StopSignal::Kill })
+            }
+            Step::Tell { .. } => {
+                Notice::Undead { name, pid }.log();
+                self.step(slot, Step::Wait);
+                if self.leaving {
+                    self.table.vacate(slot);
+                }
+                None
+            }
+            Step::Wait => None,
+        }
+    }
+
+    /// SIGKILL to a group, again and again but ever more rarely, and then words.
+    pub(super) fn clear(
+        &mut self,
+        now: Instant,
+        slot: u16,
+        pgid: i32,
+        delay: Duration,
+        then: Then,
+    ) -> Option<Action> {
+        if delay > job::TELL_DELAY {
+            Notice::GroupUndead { name: self.table.job(slot).name, pgid }.log();
+            self.on_stopped(now, slot, then);
+            return None;
+        }
+        let (check_at, delay) = (now + delay, delay * 2);
+        self.table.enter(slot, State::Clearing { pgid, check_at, delay, then });
+        Some(Action::KillGroup { job: self.table.id(slot), pgid })
+    }
+
+    fn step(&mut self, slot: u16, step: Step) {
+        if let State::Stopping { pid, since, turn, then, .. } = self.table.state(slot) {
+            self.table.enter(slot, State::Stopping { pid, since, turn, step, then });
+        }
+    }
+
+    // Ending.
+
+    pub(super) fn on_exec_failed(&mut self, failure: Failure) {
+        let Failure { pid, stage, errno } = failure;
+        let Some(slot) = self.table.slot_of_pid(pid) else { return };
+        let (name, spec) = (self.table.job(slot).name, self.spec_of(slot));
+        Notice::CannotExec { name, stage, errno, spec }.log();
+        if let State::Running { pid, since, turn, .. } = self.table.state(slot) {
+            self.table.enter(slot, State::Failing { pid, since, turn });
+        }
+    }
+
+    pub(super) fn on_exited(&mut self, now: Instant, pid: i32, status: ExitStatus) {
+        let Some(slot) = self.table.slot_of_pid(pid) else { return };
+        match self.table.state(slot) {
+            State::Running { since, turn, .. } => {
+                self.tell_exit(now, slot, pid, since, status);
+                self.tell_finished(slot, turn);
+                let next = self.after_own_exit(now, slot, since, status);
+                self.table.enter(slot, next);
+            }
+            State::Failing { since, turn, .. } => {
+                self.tell_exit(now, slot, pid, since, status);
+                self.tell_finished(slot, turn);
+                self.table.enter(slot, State::BackingOff { until: now + job::RESTART_DELAY });
+            }
+            State::Stopping { since, turn, then, .. } => {
+                self.tell_exit(now, slot, pid, since, status);
+                if then != Then::Queue {
+                    self.tell_finished(slot, turn);
+                }
+                let then = if self.is_final(slot, status) { then.finally() } else { then };
+                self.table.enter(slot, State::clearing(pid, then));
+            }
+            // States without a process: nothing to do with this one.
+            State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => {}
+            State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => {}
+        }
+    }
+
+    fn tell_exit(&self, now: Instant, slot: u16, pid: i32, since: Instant, status: ExitStatus) {
+        let (name, lived) = (self.table.job(slot).name, now.since(since));
+        Notice::Exited { name, pid, lived, status }.log();
+    }
+
+    fn tell_finished(&self, slot: u16, turn: Turn) {
+        if self.holds_others(slot, turn) {
+            Notice::Finished { name: self.table.job(slot).name }.log();
+        }
+    }
+
+    /// What follows when a job exits that was not told to (manual, "Job exits").
+    fn after_own_exit(&self, now: Instant, slot: u16, since: Instant, status: ExitStatus) -> State {
+        if self.is_final(slot, status) {
+            State::Idle(Idle::Done)
+        } else if now.since(since) < job::RESTART_DELAY {
+            State::BackingOff { until: now + job::RESTART_DELAY }
+        } else {
+            State::BackingOff { until: now }
+        }
+    }
+
+    fn is_final(&self, slot: u16, status: ExitStatus) -> bool {
+        let is_once = self.spec_of(slot).is_some_and(|spec| spec.is_once());
+        is_once || status == ExitStatus::Code(DO_NOT_RESTART)
+    }
+
+    pub(super) fn on_group_gone(&mut self, now: Instant, job: JobId) {
+        let Some(slot) = self.table.slot(job) else { return };
+        if let State::Clearing { then, .. } = self.table.state(slot) {
+            self.on_stopped(now, slot, then);
+        }
+    }
+
+    /// A job that was told to go is gone.
+    fn on_stopped(&mut self, now: Instant, slot: u16, then: Then) {
+        let then = if self.leaving { Then::Remove } else { then };
+        match then {
+            Then::Bounce | Then::Restart => {
+                self.table.enter(slot, State::BackingOff { until: now });
+            }
+            Then::Queue => self.queue(slot),
+            Then::Disable => self.table.enter(slot, State::Idle(Idle::Disabled)),
+            Then::Finish => self.table.enter(slot, State::Idle(Idle::Done)),
+            Then::Remove => {
+                self.table.vacate(slot);
+                self.seat();
+            }
+        }
+    }
+
+    // Leaving.
+
+    pub(super) fn on_shutdown(&mut self, now: Instant, signal: i32) {
+        if self.leaving {
+            return;
+        }
+        Notice::Leaving { signal }.log();
+        self.leaving = true;
+        for slot in self.table.slots() {
+            let state = self.table.state(slot);
+            if state.is_alive() {
+                self.stop(slot, Then::Remove);
+                self.wait_no_longer_than(now + job::TELL_DELAY, slot);
+            } else if state != State::Vacant {
+                self.table.vacate(slot);
+            }
+        }
+    }
+
+    /// A process that does not even go at SIGKILL must not hold up a shutdown.
+    fn wait_no_longer_than(&mut self, at: Instant, slot: u16) {
+        if let State::Stopping { step: Step::Wait, .. } = self.table.state(slot) {
+            self.step(slot, Step::Tell { at });
+        }
+    }
+
+    pub(super) fn leave(&mut self) -> Option<Action> {
+        let is_over = self.leaving && !self.gone && !self.table.is_any_alive();
+        self.gone |= is_over;
+        is_over.then_some(Action::Exit)
+    }
+}
+
+impl Then {
+    /// What a stop ends in when the job is not to be restarted: only a mere
+    /// bounce asks for that.
+    fn finally(self) -> Then {
+        match self {
+            Then::Bounce => Then::Finish,
+            Then::Restart | Then::Queue | Then::Disable | Then::Finish | Then::Remove => self,
+        }
+    }
+}
