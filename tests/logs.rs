@@ -4,13 +4,13 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use common::process::{gone, send};
+use common::process::{gone, send, status};
 use common::{alive, eventually, job, needs_root, patiently, sleepers, Record, World, LONG, SHORT};
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 
 /// local0.info, as syslog(3) counts.
 const LOCAL0_INFO: u32 = 16 * 8 + 6;
@@ -373,6 +373,132 @@ fn a_syslog_that_comes_later_is_found() {
     eventually("the start of a", || !world.read("a.up").is_empty());
     world.syslog().open();
     world.log().within(LONG).wait_for("started job a [");
+}
+
+// What is lost is counted; what is not, is not.
+
+/// A line of 100 bytes with its newline.
+fn numbered_lines(count: usize) -> String {
+    (0..count).map(|n| format!("{n:06} {}\n", "é".repeat(46))).collect()
+}
+
+/// What the log has of a job's output.
+fn logged(world: &World, job: &str) -> String {
+    world.log().lines(job).iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_long_stall_loses_doubles_and_reorders_nothing() {
+    let mut world = World::with(&sleepers("a"));
+    let text = numbered_lines(40_000);
+    world.file("text", &text);
+    world.syslog().stall();
+    let cat = "/bin/cat $DIR/text; touch $DIR/written; exec sleep 1000";
+    world.config(&(sleepers("a") + &job("b", &format!("cmd /bin/sh -c \"{cat}\""))));
+    eventually("the writer", || !world.processes_with("/bin/cat").is_empty());
+    // Twice in between, a moment each.
+    for _ in 0..2 {
+        world.syslog().resume();
+        let before = world.log().count();
+        eventually("some lines", || world.log().count() > before + 100);
+        world.syslog().stall();
+    }
+    assert!(!world.path("written").exists(), "the job waits for the log");
+    world.syslog().resume();
+    let last = text.lines().last().unwrap();
+    world.log().within(LONG).wait_line("b", last);
+    assert!(logged(&world, "b") == text, "lost, doubled or in another order");
+    eventually("the end of the writer", || world.path("written").exists());
+}
+
+#[test]
+fn a_job_that_drops_goes_on_while_syslog_does_not_read() {
+    let mut world = World::with(&sleepers("a"));
+    let text = numbered_lines(40_000);
+    world.file("text", &text);
+    world.syslog().stall();
+    let cat = "/bin/cat $DIR/text; touch $DIR/written; exec sleep 1000";
+    let lossy = job("b", &format!("cmd /bin/sh -c \"{cat}\"\n  log drop"));
+    world.config(&(sleepers("a") + &lossy));
+    eventually("the end of the writer", || world.path("written").exists());
+    world.syslog().resume();
+    let marker = |line: &String| line.starts_with("... ") && line.ends_with(" bytes dropped");
+    eventually("what was dropped", || world.log().lines("b").iter().any(marker));
+    world.fence();
+    check_dropped(&text, &world.log().lines("b"));
+}
+
+/// Each line is logged or counted, at its place, with all its bytes.
+fn check_dropped(text: &str, logged: &[String]) {
+    let mut left = text.split_inclusive('\n');
+    for line in logged {
+        if let Some(numbers) = line.strip_prefix("... ") {
+            let (lines, rest) = numbers.split_once(" lines, ").expect("a count of lines");
+            let bytes = rest.strip_suffix(" bytes dropped").expect("a count of bytes");
+            let dropped = left.by_ref().take(lines.parse().expect("a number"));
+            assert_eq!(dropped.map(str::len).sum::<usize>().to_string(), bytes, "{line}");
+        } else {
+            assert_eq!(left.next().map(|line| line.trim_end_matches('\n')), Some(line.as_str()));
+        }
+    }
+    assert_eq!(left.next(), None, "neither logged nor counted");
+}
+
+/// Has the file read again, and waits until pmtr has noticed that it is to.
+fn reload_unheard(world: &World) {
+    world.signal(SIGHUP);
+    let pending = || u64::from_str_radix(&status(world.pid(), "ShdPnd"), 16).expect("hex");
+    eventually("SIGHUP being taken", || pending() & 1 == 0);
+}
+
+#[test]
+fn messages_that_do_not_fit_are_counted_and_told() {
+    let mut world = World::new().stderr_to(File::create("/dev/null").unwrap());
+    world.config(&sleepers("a"));
+    world.start();
+    world.config(&"nonsense\n".repeat(10));
+    world.log().wait_for("NOTE: using PREVIOUS job config");
+    let before = world.log().own("").len();
+    world.fence();
+    world.log().wait_nth("NOTE: using PREVIOUS job config", 2);
+    let of_each = world.log().own("").len() - before;
+    world.syslog().stall();
+    let (before, reloads) = (world.log().own("").len(), 300);
+    (0..reloads).for_each(|_| reload_unheard(&world));
+    world.syslog().resume();
+    let told = world.log().wait_for(" log messages lost").text;
+    let lost: usize = told.strip_suffix(" log messages lost").unwrap().parse().unwrap();
+    let heard = world.log().own("").len() - before - 1;
+    assert!(lost > 1000, "{told}");
+    assert_eq!(heard + lost, of_each * reloads);
+}
+
+#[test]
+fn one_flood_does_not_starve_23_quiet_jobs() {
+    let mut world = World::new();
+    let flood = job("flood", &format!("cmd /usr/bin/yes {}", "x".repeat(99)));
+    let answers = "while read n; do echo $n; done";
+    let echo = job("echo", &format!("cmd /bin/sh -c \"exec 3<>$DIR/questions; {answers} <&3\""));
+    let restless = job("restless", "cmd /bin/sleep 10.1");
+    let quiet: Vec<String> = (0..21).map(|n| format!("quiet{n}")).collect();
+    world.config(&(flood + &echo + &restless + &sleepers(&quiet.join(" "))));
+    nix::unistd::mkfifo(&world.path("questions"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    world.log().collect_none_of("flood");
+    world.start();
+    let mut questions =
+        File::options().read(true).write(true).open(world.path("questions")).unwrap();
+    let mut worst = 0;
+    for n in 0..100 {
+        let before = world.log().count();
+        writeln!(questions, "{n}").unwrap();
+        worst = worst.max(world.log().wait_line("echo", &n.to_string()).number - before);
+    }
+    // What waits in the ring and in the socket before it, and a few turns of the flood's.
+    assert!(worst < 10_000, "{worst} lines of the flood came first");
+    let exit = world.log().within(LONG).wait_exit("restless");
+    let start = world.log().wait_after(&exit, "started job restless [");
+    assert!(start.number - exit.number < 10_000, "{exit:?} {start:?}");
+    assert!(world.log().count() > 10 * worst, "no flood at all");
 }
 
 // stderr

@@ -25,7 +25,9 @@ pub use cpu::CpuFault;
 pub use option::{options, OptionRule};
 pub use parser::{parse, parse_traced, Refused};
 pub use problem::{Limit, Problem, ProblemKind, Severity, ValueFault};
-pub use spec::{Address, AddressUse, Config, JobSpec, JobView, Resource, Span, Strings, Ulimit};
+pub use spec::{
+    Address, AddressUse, Config, JobSpec, JobView, Resource, Size, Span, Strings, Ulimit,
+};
 pub use token::{Token, TokenKind};
 pub use ulimit::LimitFault;
 pub use value::IntervalFault;

@@ -5,10 +5,12 @@
 //! the kernel can be handed it as it is.
 
 use core::ffi::CStr;
+use core::mem::size_of;
 use core::time::Duration;
 
 use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
+use crate::limits::{ADDRESS_BYTES, SENDER_BYTES, SPEC_BYTES, ULIMIT_BYTES};
 use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
 use crate::list::List;
 
@@ -115,6 +117,11 @@ impl Linked for JobSpec {
         &mut self.by_name
     }
 }
+
+const _: () = assert!(size_of::<JobSpec>() <= SPEC_BYTES);
+const _: () = assert!(2 * size_of::<Ulimit>() <= ULIMIT_BYTES);
+const _: () = assert!(2 * size_of::<Address>() <= ADDRESS_BYTES);
+const _: () = assert!(2 * size_of::<Prefix>() <= SENDER_BYTES);
 
 impl JobSpec {
     /// Nothing. All zeros.
@@ -310,6 +317,21 @@ impl Config {
         &self.senders[usize::from(address.first_sender)..][..usize::from(address.senders)]
     }
 
+    /// How much of each capacity is taken.
+    pub fn size(&self) -> Size {
+        let most = |count: fn(JobView<'_>) -> usize| self.jobs().map(count).max().unwrap_or(0);
+        Size {
+            jobs: self.jobs.len(),
+            strings: self.text_bytes as usize,
+            ulimits: self.ulimits.len(),
+            depends: self.jobs().map(|job| job.depends().count()).sum(),
+            addresses: self.addresses.len(),
+            senders: self.senders.len(),
+            args: most(|job| job.argv().count()),
+            env: most(|job| job.env().count()),
+        }
+    }
+
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
         &self.text[span.at as usize..][..span.len as usize]
     }
@@ -325,6 +347,27 @@ impl Config {
 pub(super) fn hash(name: &[u8]) -> u32 {
     let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     name.iter().fold(0x811c_9dc5, step)
+}
+
+/// How much of each [capacity](crate::limits) a configuration takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Jobs, of `MAX_JOBS`.
+    pub jobs: usize,
+    /// Bytes of all strings with their NULs, of `TEXT_BYTES`.
+    pub strings: usize,
+    /// Settings, of `MAX_ULIMITS`.
+    pub ulimits: usize,
+    /// Files of all jobs, of `MAX_DEPENDS`.
+    pub depends: usize,
+    /// `report to` and `listen on`, of `MAX_ADDRESSES`.
+    pub addresses: usize,
+    /// `from` of all `listen on`, of `MAX_SENDERS`.
+    pub senders: usize,
+    /// Words of the longest `cmd`, of `MAX_ARGS`.
+    pub args: usize,
+    /// Of the job that has most, of `MAX_ENV`.
+    pub env: usize,
 }
 
 impl Default for Config {

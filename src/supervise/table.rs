@@ -1,7 +1,9 @@
 //! The rows of the jobs, found by slot, by process and by place in the configuration.
 
+use core::mem::size_of;
+
 use crate::index::{Index, Link, Linked};
-use crate::limits::MAX_JOBS;
+use crate::limits::{MAX_JOBS, ROW_BYTES};
 use crate::list::List;
 use crate::name::Name;
 use crate::supervise::deadlines::{Deadlines, Due};
@@ -35,6 +37,8 @@ pub(super) struct Row {
     /// Of a vacant row: the next one, plus one.
     vacant: u16,
 }
+
+const _: () = assert!(size_of::<Row>() <= ROW_BYTES);
 
 impl Row {
     pub(super) const VACANT: Row = Row {

@@ -1,6 +1,6 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
-use super::pages::{self, PAGE_BYTES};
+use super::pages;
 use super::stat::{fstat, lstat, stat, Stat};
 use super::std::ffi::{CStr, CString, OsStr};
 use super::std::os::fd::{AsRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::Path;
 use super::std::prelude::v1::*;
 use crate::config::{self, Config, Problem, Token};
-use crate::limits::TEXT_BYTES;
+use crate::limits::{PAGE_BYTES, TEXT_BYTES};
 use crate::name::write_lossy;
 use core::fmt;
 use nix::errno::Errno;
@@ -70,6 +70,11 @@ impl ConfigFile {
     /// Where it is.
     pub fn path(&self) -> &CStr {
         &self.path
+    }
+
+    /// How many bytes it had when it was last read.
+    pub fn bytes(&self) -> usize {
+        self.stamp.map_or(0, |stamp| usize::try_from(stamp.size).unwrap_or(0))
     }
 
     /// Creates an empty file, readable by its owner only, where there is none

@@ -3,6 +3,7 @@
 
 use super::check;
 use super::config_file::{ConfigFile, Refused};
+use super::room::Taken;
 use super::std::prelude::v1::*;
 use super::std::{eprintln, println};
 use super::tables::{take, TABLES};
@@ -22,8 +23,8 @@ pub enum Verdict {
 }
 
 /// Checks the configuration into `config`, and tells on stderr what is wrong.
-/// Shows each word on stdout as it is read, if `verbose` is at least 2 (manual,
-/// "-vv shows parsing"). Creates nothing.
+/// Shows how much of each limit the file takes, if `verbose` is at least 1, and each
+/// word as it is read, if it is 2 (manual, "-vv shows parsing"). Creates nothing.
 pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdict {
     let mut warnings = 0;
     let mut found = |problem: &Problem<'_>, path: &CStr| {
@@ -38,6 +39,9 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
     let text = &mut take(&TABLES.files).text;
     let loaded = file.load(text, config, &mut found, &mut read);
     match loaded {
+        Ok(()) if verbose > 0 => {
+            println!("{}", Taken { file: file.bytes(), config: config.size() })
+        }
         Ok(()) => {}
         Err(Refused::Unreadable(Errno::ENOENT)) => return missing(file),
         Err(refused) => {

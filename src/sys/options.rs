@@ -49,6 +49,8 @@ pub enum Mode {
     Help,
     /// `-V`: print [`Version`].
     Version,
+    /// `--limits`: print [`Limits`](super::room::Limits).
+    Limits,
 }
 
 impl Default for Options {
@@ -88,8 +90,8 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
 /// Reads a command line; the first of `args` is the program's name, as in
 /// [`env::args_os`].
 ///
-/// Of an option that is given twice the last one counts. `-h` and `-V` end the
-/// reading: what stands behind them is not looked at.
+/// Of an option that is given twice the last one counts. `-h`, `-V` and `--limits`
+/// end the reading: what stands behind them is not looked at.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Usage> {
     let mut parser = Parser::from_iter(args);
     let mut options = Options::default();
@@ -98,6 +100,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Usage> {
         match recognise(arg)? {
             Key::Help => return Ok(Options { mode: Mode::Help, ..options }),
             Key::Version => return Ok(Options { mode: Mode::Version, ..options }),
+            Key::Limits => return Ok(Options { mode: Mode::Limits, ..options }),
             Key::Foreground => options.foreground = true,
             Key::Echo => options.echo = true,
             Key::Test => test = true,
@@ -152,6 +155,7 @@ enum Key {
     StateDir,
     Help,
     Version,
+    Limits,
 }
 
 /// An option: how it is written, and what the help says of it, line by line.
@@ -163,7 +167,7 @@ struct Row {
     help: &'static [&'static str],
 }
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     Row {
         key: Key::Config,
         short: Some('c'),
@@ -207,7 +211,10 @@ const ROWS: [Row; 11] = [
         short: Some('v'),
         long: "verbose",
         value: "",
-        help: &["log more; -vv shows how the configuration is parsed"],
+        help: &[
+            "log more; -vv shows how the configuration is parsed;",
+            "with -t: show how much of each limit it takes",
+        ],
     },
     Row {
         key: Key::Pidfile,
@@ -246,6 +253,13 @@ const ROWS: [Row; 11] = [
         long: "version",
         value: "",
         help: &["show the version and exit"],
+    },
+    Row {
+        key: Key::Limits,
+        short: None,
+        long: "limits",
+        value: "",
+        help: &["show all limits and their memory, and exit"],
     },
 ];
 

@@ -1,13 +1,11 @@
 //! Pages of memory that are needed now and then, and given back in between (madvise(2)).
 
 use super::std::prelude::v1::*;
+use crate::limits::PAGE_BYTES;
 use core::ffi::c_void;
 use core::mem::size_of;
 use nix::libc;
 use nix::unistd::{sysconf, SysconfVar};
-
-/// The largest pages that a kernel has: 64 KiB on some arm64 and ppc64.
-pub(super) const PAGE_BYTES: usize = 1 << 16;
 
 /// The part of a buffer that is whole pages, which [`give_back_bytes`] leaves nothing of.
 pub(super) fn whole(bytes: &mut [u8]) -> &mut [u8] {

@@ -5,6 +5,7 @@ use super::daemon::{self, Launch};
 use super::dry_run::{dry_run, Verdict};
 use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
+use super::room::Limits;
 use super::run::Shell;
 use super::state::State;
 use super::std::ffi::CString;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
     match options.mode {
         Mode::Help => println!("{Help}"),
         Mode::Version => println!("{Version}"),
+        Mode::Limits => println!("{Limits}"),
         Mode::Test { strict } => return test(options, strict),
         Mode::Supervise => return supervise(options),
     }

@@ -11,6 +11,7 @@ use super::log::Log;
 use super::std::sync::{Mutex, MutexGuard, PoisonError};
 use super::streams::Streams;
 use super::watch::Watch;
+use crate::limits::DATAGRAM_BYTES;
 use crate::supervise::Supervisor;
 
 /// The tables.
@@ -19,6 +20,7 @@ pub(super) static TABLES: Tables = Tables {
     log: Mutex::new(Log::new()),
     supervisor: Mutex::new(Supervisor::new()),
     streams: Mutex::new(Streams::new()),
+    datagram: Mutex::new([0; DATAGRAM_BYTES]),
 };
 
 /// See [`TABLES`]. The smallest is the first: it shares a page with what stands before all of them.
@@ -28,6 +30,8 @@ pub(super) struct Tables {
     pub log: Mutex<Log>,
     pub supervisor: Mutex<Supervisor>,
     pub streams: Mutex<Streams>,
+    /// The datagram that was read, or the one that is being written.
+    pub datagram: Mutex<[u8; DATAGRAM_BYTES]>,
 }
 
 /// What is watched, and what is read.

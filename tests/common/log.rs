@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -76,6 +76,9 @@ pub struct Log {
 struct Records {
     list: Mutex<Vec<Record>>,
     arrival: Condvar,
+    /// How many have come, and from whom they are only counted.
+    count: AtomicUsize,
+    uncollected: Mutex<String>,
 }
 
 struct Reader {
@@ -141,6 +144,17 @@ impl Log {
         let stopped = stop.clone();
         let thread = thread::spawn(move || read(&socket, &records, &stopped));
         self.reader = Some(Reader { stop, thread });
+    }
+
+    /// From now on the records of this job are counted, but not collected: for
+    /// one that writes without end.
+    pub fn collect_none_of(&self, job: &str) {
+        *self.records.uncollected.lock().expect("a name") = job.into();
+    }
+
+    /// How many records have come so far, collected or not.
+    pub fn count(&self) -> usize {
+        self.records.count.load(Ordering::Relaxed)
     }
 
     /// Waits for a message of pmtr itself that contains `text`; the first one.
@@ -284,9 +298,12 @@ fn read(socket: &UnixDatagram, records: &Records, stop: &AtomicBool) {
     let mut buffer = vec![0; 1 << 17];
     while !stop.load(Ordering::Relaxed) {
         let Ok(len) = socket.recv(&mut buffer) else { continue };
-        let mut list = records.list.lock().expect("the records");
-        let number = list.len();
-        list.push(Record::parse(number, &buffer[..len]));
+        let number = records.count.fetch_add(1, Ordering::Relaxed);
+        let record = Record::parse(number, &buffer[..len]);
+        if record.tag == *records.uncollected.lock().expect("a name") {
+            continue;
+        }
+        records.list.lock().expect("the records").push(record);
         records.arrival.notify_all();
     }
 }

@@ -4,6 +4,7 @@
 #[path = "../common/again.rs"]
 mod again;
 mod drops;
+mod journald;
 #[path = "../common/skip.rs"]
 mod skip;
 mod stderr;

@@ -5,6 +5,7 @@
 mod dice;
 mod expect;
 mod oracle;
+mod watchdog;
 mod world;
 
 mod bounce;

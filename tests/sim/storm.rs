@@ -12,6 +12,7 @@ use pmtr::time::Instant;
 
 use crate::dice::Dice;
 use crate::oracle::{Oracle, Spec};
+use crate::watchdog::SEED;
 use crate::world::{secs, Entry, What, World};
 
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
@@ -23,7 +24,7 @@ const STORMS: u64 = 32;
 #[test]
 fn storms_break_no_promise() {
     for seed in seeds() {
-        let _told = Told { seed };
+        let _told = Told::new(seed);
         let mut storm = Storm::new(seed, true);
         storm.rage(steps());
         storm.settle();
@@ -34,7 +35,7 @@ fn storms_break_no_promise() {
 #[test]
 fn a_shutdown_in_the_middle_of_a_storm_breaks_no_promise() {
     for seed in seeds() {
-        let _told = Told { seed };
+        let _told = Told::new(seed);
         let mut storm = Storm::new(seed, true);
         storm.rage(steps() / 4);
         storm.shut_down();
@@ -44,7 +45,7 @@ fn a_shutdown_in_the_middle_of_a_storm_breaks_no_promise() {
 #[test]
 fn refused_reloads_change_nothing_at_all() {
     for seed in seeds().into_iter().step_by(4) {
-        let _told = Told { seed };
+        let _told = Told::new(seed);
         let (mut with, mut without) = (Storm::new(seed, true), Storm::new(seed, false));
         with.rage(steps() / 2);
         without.rage(steps() / 2);
@@ -74,6 +75,13 @@ fn steps() -> u64 {
 /// Says how to have a storm again when a test ends in it.
 struct Told {
     seed: u64,
+}
+
+impl Told {
+    fn new(seed: u64) -> Told {
+        SEED.set(Some(seed));
+        Told { seed }
+    }
 }
 
 impl Drop for Told {

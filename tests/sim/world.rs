@@ -18,6 +18,8 @@ use pmtr::supervise::{
 };
 use pmtr::time::Instant;
 
+use crate::watchdog::watch;
+
 pub const EAGAIN: Errno = Errno { code: 11, text: "Resource temporarily unavailable" };
 pub const ENOENT: Errno = Errno { code: 2, text: "No such file or directory" };
 
@@ -300,7 +302,7 @@ impl World {
 
     fn tell(&mut self, event: Event, what: What) {
         self.note(what);
-        self.machine.handle(self.now, event);
+        watch(|| self.machine.handle(self.now, event));
         self.hear();
     }
 
@@ -327,7 +329,7 @@ impl World {
     fn drain(&mut self) {
         let things = self.machine.config().len() + self.processes.len() + self.groups.len();
         for _ in 0..16 * things + 64 {
-            let action = self.machine.poll(self.now);
+            let action = watch(|| self.machine.poll(self.now));
             self.hear();
             let Some(action) = action else { return self.check_quiet() };
             self.perform(action);
@@ -366,7 +368,7 @@ impl World {
         } else {
             Event::Spawned { job, pid: self.fork(name) }
         };
-        self.machine.handle(self.now, event);
+        watch(|| self.machine.handle(self.now, event));
         self.hear();
     }
 

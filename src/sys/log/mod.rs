@@ -29,6 +29,14 @@
 //! stderr `TAG[PID]: text`. The tag is `pmtr` with facility local0, or the name of
 //! a job with facility daemon and severity info; in it everything that would
 //! end a tag becomes `_`. Control characters become `?`.
+//!
+//! This suits what listens on /dev/log:
+//!
+//! - journald skips a stamp of exactly this form, and takes the next word for
+//!   identifier and process if it ends with a colon; a host name before it would be
+//!   taken for text. It strips white space at the end of a text, and has its own time.
+//! - rsyslog's imuxsock expects the same, and has its own time unless it is told otherwise.
+//! - busybox syslogd prints the stamp as it comes: hence local time, and the day padded with a space.
 
 mod record;
 mod sinks;

@@ -99,7 +99,9 @@ impl Log {
         let writer = own(stamp, self.pid);
         for line in text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             clean(line);
-            if push(&mut self.ring, Class::Own, &writer, severity, line).is_err() {
+            // After a loss nothing comes before the sentence that tells of it.
+            if self.missed > 0 || push(&mut self.ring, Class::Own, &writer, severity, line).is_err()
+            {
                 self.missed = self.missed.saturating_add(1);
             }
         }
@@ -179,9 +181,11 @@ impl Log {
         self.ring.set_mode(Reader::Stderr, stderr);
     }
 
-    /// Says how many messages of pmtr did not fit, as soon as that fits.
+    /// Says how many messages of pmtr did not fit, as soon as any message would
+    /// fit: a ring that is nearly full is not to be filled with such sentences.
     fn tell_missed(&mut self) {
-        if self.missed == 0 {
+        let longest = PREFIX_BYTES + LINE_BYTES + 1;
+        if self.missed == 0 || !self.ring.has_room(Class::Own, 2 * longest) {
             return;
         }
         let writer = own(self.time.stamp(), self.pid);

@@ -21,12 +21,14 @@ use super::poll::{Interest, Poller, Token};
 use super::std::{os::fd::OwnedFd, prelude::v1::*};
 use crate::dropped::Dropped;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN, STREAM_BUFFERS, STREAM_BUFFER_BYTES};
+use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN};
+use crate::limits::{STREAM_BUFFERS, STREAM_BUFFER_BYTES, STREAM_BYTES};
 use crate::lines::{LineBuffer, TEXT_BYTES};
 use crate::name::Name;
 use crate::time::Instant;
 use ::syslog::Severity;
 use bits::Bits;
+use core::mem::size_of;
 use core::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
@@ -104,6 +106,9 @@ struct Row {
     by_pid: Link,
     name: Name,
 }
+
+const _: () = assert!(size_of::<Row>() + size_of::<Dropped>() < STREAM_BYTES);
+const _: () = assert!(size_of::<Buffer>() <= STREAM_BUFFER_BYTES + 32);
 
 impl Linked for Row {
     fn link(&self) -> &Link {

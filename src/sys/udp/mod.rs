@@ -24,9 +24,9 @@ mod trouble;
 use super::poll::Poller;
 use super::std::net::IpAddr;
 use super::std::prelude::v1::*;
-use super::std::sync::{Mutex, PoisonError};
+use super::tables::{take, TABLES};
 use crate::config::{AddressUse, Config};
-use crate::limits::{DATAGRAM_BYTES, MAX_ADDRESSES};
+use crate::limits::MAX_ADDRESSES;
 use crate::report::{self, Line, Sender};
 use crate::supervise::{Status, Supervisor};
 use crate::time::Instant;
@@ -40,9 +40,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How soon after a change is reported: late enough to see what has become of
 /// the job, and so that many changes are one report.
 const REPORT_SOON: Duration = Duration::from_millis(500);
-
-/// A datagram: the one that was read, or the one that is being written.
-static DATAGRAM: Mutex<[u8; DATAGRAM_BYTES]> = Mutex::new([0; DATAGRAM_BYTES]);
 
 /// The addresses of the live configuration.
 pub struct Udp {
@@ -115,7 +112,7 @@ impl Udp {
         if self.rows[position].hear_answer(now, supervisor.config(), &address) {
             return;
         }
-        let mut buffer = DATAGRAM.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = take(&TABLES.datagram);
         let (rows, complaints) = (&mut self.rows, &mut self.complaints);
         let is_changed = rows[position].listen(now, &mut buffer[..], |datagram, from| {
             complaints.obey(now, datagram, from, &address, supervisor)
@@ -142,7 +139,7 @@ impl Udp {
 
     fn report(&mut self, now: Instant, supervisor: &Supervisor) {
         self.report_at = now + REPORT_EVERY;
-        let mut buffer = DATAGRAM.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = take(&TABLES.datagram);
         let mut name = [0; HOST_NAME_BYTES];
         let host = socket::host_name(&mut name);
         let config = supervisor.config();

@@ -19,9 +19,10 @@ use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::prelude::v1::*;
 use crate::index::{Index, Link, Linked};
-use crate::limits::MAX_WATCHES;
+use crate::limits::{MAX_WATCHES, WATCH_BYTES};
 use crate::list::List;
 use crate::time::Instant;
+use core::mem::size_of;
 use core::time::Duration;
 use inotify::{EventMask, Inotify, WatchMask};
 use nix::errno::Errno;
@@ -112,6 +113,8 @@ struct Expected {
     needed: bool,
     by_event: Link,
 }
+
+const _: () = assert!(size_of::<Expected>() <= WATCH_BYTES);
 
 impl Expected {
     /// What stands in a row that is not used. All zeros.
