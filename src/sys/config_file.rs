@@ -1,6 +1,7 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
 use super::pages;
+use super::stat::{fstat, lstat, stat, Stat};
 use super::std::ffi::{CStr, CString, OsStr};
 use super::std::os::fd::{AsRawFd, OwnedFd};
 use super::std::os::unix::ffi::OsStrExt;
@@ -13,7 +14,7 @@ use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
 use nix::libc;
-use nix::sys::stat::{fstat, lstat, FileStat, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{faccessat, AccessFlags};
 
 /// Where the configuration is, and which file it was when it was last read.
@@ -27,8 +28,8 @@ pub struct ConfigFile {
 struct Stamp {
     device: u64,
     inode: u64,
-    size: i64,
-    modified: (i64, i64),
+    size: u64,
+    modified: (i64, u32),
 }
 
 /// For the bytes of the file while it is being parsed, and one more to notice that
@@ -105,7 +106,7 @@ impl ConfigFile {
 
     /// A file on a read-only root is refused with another error than EEXIST.
     fn is_there(&self) -> bool {
-        nix::sys::stat::stat(self.path.as_c_str()).is_ok()
+        stat(self.path.as_c_str()).is_ok()
     }
 
     /// Reads the file into `text` and parses it; every problem goes to `found`, with the
@@ -191,7 +192,7 @@ fn keep_writers_out(file: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// A FIFO is never at its end, or at once.
-fn is_pipe(stat: &FileStat) -> bool {
+fn is_pipe(stat: &Stat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO
 }
 
@@ -213,15 +214,13 @@ impl fmt::Display for Refused {
     }
 }
 
-// Of another width on 32-bit machines.
-#[allow(clippy::unnecessary_cast)]
 impl Stamp {
-    fn of(stat: &FileStat) -> Self {
+    fn of(stat: &Stat) -> Self {
         Stamp {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            size: stat.st_size as i64,
-            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
         }
     }
 }

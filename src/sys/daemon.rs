@@ -9,6 +9,7 @@
 //! controlling terminal, which a session leader gets by opening a terminal
 //! without `O_NOCTTY`; pmtr opens what may be one only with it.
 
+use super::stat::fstat;
 use super::std::{
     eprintln, io,
     os::fd::{AsRawFd, IntoRawFd, OwnedFd},
@@ -20,7 +21,7 @@ use core::ffi::{c_int, c_long};
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::libc;
-use nix::sys::stat::{fstat, major, minor, umask, Mode, SFlag};
+use nix::sys::stat::{umask, Mode, SFlag};
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{
     dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, pipe2, read, setsid, write, ForkResult, Pid,
@@ -53,7 +54,7 @@ pub fn has_stderr() -> bool {
     match fstat(io::stderr()) {
         Ok(file) => {
             let is_device = SFlag::from_bits_truncate(file.st_mode) == SFlag::S_IFCHR;
-            !(is_device && (major(file.st_rdev), minor(file.st_rdev)) == (1, 3))
+            !(is_device && file.st_rdev == (1, 3))
         }
         Err(_) => false,
     }

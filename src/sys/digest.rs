@@ -1,5 +1,6 @@
 //! A digest of the files that a job depends on (manual, "depends").
 
+use super::stat::{fstat, Stat};
 use super::std::ffi::CStr;
 use super::std::hash::{DefaultHasher, Hasher};
 use super::std::os::fd::OwnedFd;
@@ -10,11 +11,11 @@ use crate::supervise::Unreadable;
 use heapless::Vec;
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
-use nix::sys::stat::{fstat, FileStat, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 
 /// A file longer than this is judged by its size and time of change instead of
 /// its content, which would hold up the supervisor for too long to read.
-pub const CONTENT_BYTES: i64 = 16 << 20;
+pub const CONTENT_BYTES: u64 = 16 << 20;
 
 /// The digest of the content of all files that `job` depends on, or the first
 /// one that cannot be read. Relative ones: see [`with_path`]. Reads them; does
@@ -73,19 +74,17 @@ fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
     if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
         return Err(Errno::EINVAL);
     }
-    if stat.st_size as i64 > CONTENT_BYTES {
+    if stat.st_size > CONTENT_BYTES {
         add_stamp(hasher, &stat);
         return Ok(());
     }
     add_content(hasher, &file)
 }
 
-// Of another width on 32-bit machines.
-#[allow(clippy::unnecessary_cast)]
-fn add_stamp(hasher: &mut DefaultHasher, stat: &FileStat) {
-    hasher.write_i64(stat.st_size as i64);
-    hasher.write_i64(stat.st_mtime as i64);
-    hasher.write_i64(stat.st_mtime_nsec as i64);
+fn add_stamp(hasher: &mut DefaultHasher, stat: &Stat) {
+    hasher.write_u64(stat.st_size);
+    hasher.write_i64(stat.st_mtime);
+    hasher.write_u32(stat.st_mtime_nsec);
 }
 
 fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd) -> Result<(), Errno> {

@@ -24,6 +24,7 @@ mod run;
 pub mod signals;
 pub mod spawn;
 pub mod start;
+mod stat;
 pub mod state;
 pub mod streams;
 mod tables;

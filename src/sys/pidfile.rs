@@ -1,6 +1,7 @@
 //! The file that holds pmtr's process id (`-p`; manual, "Command line options").
 
 use super::lock::{lock, Lock};
+use super::stat::{fstat, lstat, Stat};
 use super::std::{
     ffi::CString,
     fmt, format,
@@ -11,8 +12,8 @@ use super::std::{
     process,
 };
 use nix::errno::Errno;
-use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
-use nix::sys::stat::{fstat, fstatat, FileStat, Mode, SFlag};
+use nix::fcntl::{open, OFlag};
+use nix::sys::stat::{Mode, SFlag};
 use nix::sys::uio::pread;
 use nix::unistd::{ftruncate, unlink, write};
 
@@ -64,7 +65,7 @@ impl PidFile {
 
     /// Whether the path still leads to the file that was written.
     fn is_in_place(&self) -> Result<bool, Errno> {
-        let found = fstatat(AT_FDCWD, self.path.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let found = lstat(self.path.as_c_str())?;
         let ours = fstat(&self.file)?;
         Ok((found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino))
     }
@@ -77,7 +78,7 @@ impl PidFile {
     }
 }
 
-fn is_plain(file: &FileStat) -> bool {
+fn is_plain(file: &Stat) -> bool {
     SFlag::from_bits_truncate(file.st_mode) == SFlag::S_IFREG && file.st_nlink == 1
 }
 

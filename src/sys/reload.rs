@@ -40,7 +40,7 @@ impl Shell {
         } else if self.config.is_being_written() {
             // Looked at again even if no event follows: the kernel tells of the
             // closing of a file a moment before it counts one writer less.
-            self.watch.put_off(clock::now());
+            self.files.watch.put_off(clock::now());
             self.tell_digests();
         } else {
             self.reload();

@@ -12,6 +12,7 @@ use core::ffi::CStr;
 use core::fmt::{self, Display};
 
 use super::spawn::{self, Limit, NoWayBack, User};
+use super::stat::stat;
 use super::std::io::{self, Read, Write};
 use super::std::{format, fs::File, prelude::v1::*, vec};
 use crate::config::{Config, JobView};
@@ -19,7 +20,7 @@ use crate::name::{write_lossy, Name};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::{stat, SFlag};
+use nix::sys::stat::SFlag;
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{access, fork, pipe2, AccessFlags, ForkResult};
 

@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Display};
 
+use super::super::stat::stat;
 use super::super::std::os::unix::fs::FileExt;
 use super::super::std::{ffi::OsStr, fs, fs::File, os::unix::ffi::OsStrExt, prelude::v1::*};
 
@@ -71,7 +72,7 @@ fn interpreter_of(path: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
 }
 
 fn kind(path: &[u8]) -> Result<SFlag, Errno> {
-    let mode = nix::sys::stat::stat(path)?.st_mode;
+    let mode = stat(path)?.st_mode;
     Ok(SFlag::from_bits_truncate(mode) & SFlag::S_IFMT)
 }
 

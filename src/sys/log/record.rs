@@ -73,6 +73,7 @@ fn is_tag_char(c: char) -> bool {
 
 /// The local time of the last record. All zeros before the first one.
 pub(super) struct LocalTime {
+    #[allow(deprecated)] // musl's: its width is to change
     second: libc::time_t,
     stamp: Stamp,
 }
@@ -104,6 +105,7 @@ pub(super) fn read_time_zone() {
 }
 
 /// localtime_r(3); all zeros where that fails.
+#[allow(deprecated)] // as above
 fn local(second: libc::time_t) -> libc::tm {
     // SAFETY: all zeros is a value of the struct; both pointers are good for the call.
     unsafe {

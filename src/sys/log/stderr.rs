@@ -8,6 +8,7 @@
 
 use super::super::held::Held;
 use super::super::poll::{Poller, Token};
+use super::super::stat::{fstat, Stat};
 use super::super::std::io::IoSlice;
 use super::super::std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use super::super::std::{env, format, prelude::v1::*};
@@ -23,7 +24,7 @@ use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{sendmsg, MsgFlags};
-use nix::sys::stat::{fstat, major, minor, FileStat, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 use nix::sys::uio::writev;
 
 /// What one write has at most: as much as a pipe takes whole (pipe(7), `PIPE_BUF`),
@@ -31,7 +32,7 @@ use nix::sys::uio::writev;
 const WRITE_BYTES: usize = 4096;
 
 /// The null device (null(4)): an echo to it is none.
-const NULL_DEVICE: (u64, u64) = (1, 3);
+const NULL_DEVICE: (u32, u32) = (1, 3);
 
 /// How soon a descriptor is tried again that is full and cannot be polled.
 const RETRY: Duration = Duration::from_millis(100);
@@ -208,11 +209,10 @@ pub(super) fn is_journal(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// What can be written without blocking to the file that `fd` is open for, and how.
-fn hold(fd: BorrowedFd<'_>, stat: &FileStat) -> Option<(Kind, OwnedFd)> {
+fn hold(fd: BorrowedFd<'_>, stat: &Stat) -> Option<(Kind, OwnedFd)> {
     let is = |kind: SFlag| stat.st_mode & SFlag::S_IFMT.bits() == kind.bits();
-    let device = (major(stat.st_rdev), minor(stat.st_rdev));
     let copy = |kind| fd.try_clone_to_owned().ok().map(|copy| (kind, copy));
-    if is(SFlag::S_IFCHR) && device == NULL_DEVICE {
+    if is(SFlag::S_IFCHR) && stat.st_rdev == NULL_DEVICE {
         None
     } else if is(SFlag::S_IFSOCK) {
         copy(Kind::Socket)

@@ -1,5 +1,6 @@
 //! Where the state file is, and that nobody else can have put it there.
 
+use super::super::stat::fstat;
 use super::super::std::{
     env,
     ffi::OsStr,
@@ -12,7 +13,7 @@ use super::super::std::{
 use crate::state::Digest;
 use nix::errno::Errno;
 use nix::fcntl::{open, openat, OFlag};
-use nix::sys::stat::{fstat, Mode, SFlag};
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{geteuid, mkdir};
 
 /// A directory that belongs to this user, and in which nobody else can write.

@@ -1,11 +1,12 @@
 //! A path, walked one component after the other (path_resolution(7)).
 
 use crate::limits::PATH_BYTES;
+use crate::sys::stat::lstat;
 use crate::sys::std::ffi::CStr;
 use crate::sys::std::prelude::v1::*;
 use heapless::Vec;
 use nix::libc;
-use nix::sys::stat::{lstat, SFlag};
+use nix::sys::stat::SFlag;
 
 /// How many symbolic links a path may lead over, as in the kernel.
 const MAX_LINKS: usize = 40;
