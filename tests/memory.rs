@@ -1,0 +1,71 @@
+//! How much memory pmtr takes: what the kernel counts as its own (anonymous), and
+//! its share of what is mapped (PSS), in smaps_rollup (proc_pid_smaps(5)).
+
+mod common;
+
+use std::fs;
+
+use common::{save, sleepers, World};
+use pmtr::limits::MAX_JOBS;
+
+/// Of one process, in kB.
+struct Memory {
+    anonymous: u64,
+    pss: u64,
+}
+
+fn memory(pid: i32) -> Memory {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("smaps_rollup");
+    let number = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    Memory { anonymous: number("Anonymous:"), pss: number("Pss:") }
+}
+
+/// A pmtr whose jobs all run, and of which nobody wants anything any more.
+fn world_of(jobs: usize) -> World {
+    let names: Vec<String> = (0..jobs).map(|n| format!("job{n}")).collect();
+    let world = World::with(&sleepers(&names.join(" ")));
+    world.log().within(60).wait_for(&format!("started job job{} [", jobs - 1));
+    world.fence();
+    world
+}
+
+/// Whether the program is one as it is shipped; the bounds are those of that,
+/// on a machine whose libc has been looked at.
+fn is_measured(name: &str) -> bool {
+    let is_release = !cfg!(debug_assertions) || std::env::var_os("PMTR_BIN").is_some();
+    let is_known = cfg!(all(target_arch = "x86_64", target_env = "gnu"));
+    if !is_release || !is_known || common::emulated() {
+        eprintln!("skipped: {name}: needs the release build (PMTR_BIN) for x86_64 and glibc");
+    }
+    is_release && is_known && !common::emulated()
+}
+
+/// The bounds, in kB: of which an empty C program takes 96 on the same machine.
+const BOUNDS: [(usize, u64); 3] = [(1, 176), (24, 184), (1000, 600)];
+
+#[test]
+fn the_memory_of_1_24_and_1000_jobs_is_bounded() {
+    let is_measured = is_measured("the_memory_of_1_24_and_1000_jobs_is_bounded");
+    for (jobs, bound) in BOUNDS.into_iter().filter(|(jobs, _)| *jobs <= MAX_JOBS) {
+        let world = world_of(jobs);
+        let Memory { anonymous, pss } = memory(world.pid());
+        println!("{jobs:>4} jobs: {anonymous:>4} kB anonymous (at most {bound}), {pss:>4} kB PSS");
+        assert!(!is_measured || anonymous <= bound, "{jobs} jobs: {anonymous} kB, not {bound}");
+    }
+}
+
+#[test]
+fn what_a_large_file_took_is_given_back_when_a_small_one_replaces_it() {
+    let world = world_of(24);
+    let before = memory(world.pid()).anonymous;
+    let bad = format!("{}\nbad", "# a long comment\n".repeat(14_000));
+    world.save(save::in_place, &bad);
+    world.log().wait_for("FAILED to parse");
+    world.fence();
+    let after = memory(world.pid()).anonymous;
+    println!("{before} kB before a large file was refused, {after} kB after");
+    assert!(after <= before + 32, "{after} kB instead of {before}");
+}
