@@ -135,8 +135,7 @@ impl LineBuffer {
     /// is of it.
     pub fn discard_line(&mut self, dropped: &mut Dropped) {
         let text = &self.bytes[self.range()];
-        let newline = text.iter().position(|&byte| byte == b'\n');
-        let count = newline.map_or(text.len(), |at| at + 1);
+        let count = newline(text).map_or(text.len(), |at| at + 1);
         dropped.add(&text[..count]);
         self.start += count as u16;
     }
@@ -192,6 +191,10 @@ impl Default for LineBuffer {
 pub fn clean(text: &mut [u8]) {
     let mut at = 0;
     while at < text.len() {
+        if text.get(at..at + WORD).is_some_and(is_harmless) {
+            at += WORD;
+            continue;
+        }
         let next = text.get(at + 1).copied().unwrap_or(0);
         match text[at] {
             b'\t' => {}
@@ -213,7 +216,7 @@ struct Found {
 /// A whole line, or as much of an over-long one as is to be logged at once.
 fn find(bytes: &[u8]) -> Option<Found> {
     let seen = &bytes[..bytes.len().min(LINE_BYTES + LOOK_AHEAD)];
-    match seen.iter().position(|&byte| byte == b'\n') {
+    match newline(seen) {
         Some(newline) => {
             let text = without_return(&bytes[..newline]).len();
             let whole = Found { text, taken: newline + 1, goes_on: false };
@@ -222,6 +225,36 @@ fn find(bytes: &[u8]) -> Option<Found> {
         None if seen.len() == LINE_BYTES + LOOK_AHEAD => Some(cut(seen)),
         None => None,
     }
+}
+
+/// How many bytes are looked at at once where most are of no interest.
+const WORD: usize = 8;
+
+/// The same byte eight times.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; WORD])
+}
+
+/// Whether a byte of `word` is below `limit`, which is at most 0x80.
+fn has_below(word: u64, limit: u8) -> bool {
+    word.wrapping_sub(each(limit)) & !word & each(0x80) != 0
+}
+
+/// Whether eight bytes are nothing but printable ASCII.
+fn is_harmless(bytes: &[u8]) -> bool {
+    let word = bytes.try_into().map_or(0, u64::from_ne_bytes);
+    word & each(0x80) == 0 && !has_below(word, b' ') && !has_below(word ^ each(0x7f), 1)
+}
+
+/// Where the first newline is.
+fn newline(bytes: &[u8]) -> Option<usize> {
+    let has_one = |word: &[u8]| {
+        let word = word.try_into().map_or(0, u64::from_ne_bytes);
+        has_below(word ^ each(b'\n'), 1)
+    };
+    let words = bytes.chunks_exact(WORD);
+    let from = WORD * words.clone().position(has_one).unwrap_or(words.len());
+    bytes[from..].iter().position(|&byte| byte == b'\n').map(|at| from + at)
 }
 
 /// The first part of a text of more than [`LINE_BYTES`].

@@ -35,10 +35,15 @@ impl Shell {
         self.lay_watches();
         let may_be_half = hints.config_created && !self.config.is_link();
         let is_new = hints.config_written || (!may_be_half && self.config.has_changed());
-        if is_new && !self.config.is_being_written() {
-            self.reload();
-        } else {
+        if !is_new {
             self.tell_digests();
+        } else if self.config.is_being_written() {
+            // Looked at again even if no event follows: the kernel tells of the
+            // closing of a file a moment before it counts one writer less.
+            self.files.watch.put_off(clock::now());
+            self.tell_digests();
+        } else {
+            self.reload();
         }
     }
 

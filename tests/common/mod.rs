@@ -18,6 +18,7 @@ pub mod process;
 mod run;
 pub mod save;
 mod skip;
+pub mod tour;
 pub mod udp;
 mod world;
 

@@ -5,6 +5,8 @@ mod errors;
 mod options;
 mod print;
 mod properties;
+#[path = "../common/sealed.rs"]
+mod sealed;
 #[path = "../common/skip.rs"]
 mod skip;
 mod structure;

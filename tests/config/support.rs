@@ -2,7 +2,8 @@
 
 use std::thread;
 
-use pmtr::config::{self, Config, JobView, Severity};
+use crate::sealed::{sealed, text_of, unsealed};
+use pmtr::config::{self, Config, JobView, Problem, Severity};
 
 /// A configuration is too big for the stack of a test: it is made on a larger one.
 pub fn empty() -> Box<Config> {
@@ -21,11 +22,14 @@ pub struct Parsed {
 
 pub fn parse(text: impl AsRef<[u8]>) -> Parsed {
     let mut parsed = Parsed { config: empty(), errors: 0, problems: Vec::new() };
-    let result = config::parse(text.as_ref(), &mut parsed.config, &mut |problem| {
+    let text = text.as_ref();
+    let mut found = |problem: &Problem<'_>| {
         let (line, column, severity) = (problem.line, problem.column, problem.severity());
-        parsed.problems.push(format!("{line}:{column}: {severity}: {problem}"));
+        let problem = text_of(format_args!("{line}:{column}: {severity}: {problem}"));
+        unsealed(|| parsed.problems.push(problem));
         parsed.errors += u32::from(severity == Severity::Error);
-    });
+    };
+    let result = sealed(|| config::parse(text, &mut parsed.config, &mut found));
     // "too many errors" is told after the last one that counts.
     let many = parsed.problems.iter().any(|problem| problem.contains("too many errors"));
     parsed.errors -= u32::from(many);

@@ -5,6 +5,8 @@
 mod again;
 mod drops;
 mod journald;
+#[path = "../common/sealed.rs"]
+mod sealed;
 #[path = "../common/skip.rs"]
 mod skip;
 mod stderr;

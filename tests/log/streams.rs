@@ -1,5 +1,6 @@
 //! The output of jobs, from their pipes to the log.
 
+use crate::sealed::sealed;
 use crate::world::{alone, Receiver, World};
 use nix::sys::resource::{getrlimit, setrlimit, Resource};
 use pmtr::limits::{MAX_STREAMS, STREAM_BUFFERS};
@@ -22,12 +23,12 @@ impl World {
             .streams
             .open_with(&mut self.log, Name::new(name.as_bytes()), &self.poller)
             .unwrap();
-        self.streams.started(id, pid);
+        sealed(|| self.streams.started(id, pid));
         (id, pipe.into())
     }
 
     pub fn ends(&mut self, pid: i32) {
-        self.streams.ended_with(&mut self.log, pid, self.now, &self.poller);
+        sealed(|| self.streams.ended_with(&mut self.log, pid, self.now, &self.poller));
     }
 
     /// Turns until nothing happens any more; returns what the receiver got.

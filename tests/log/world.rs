@@ -1,5 +1,6 @@
 //! What the tests of the log path stand on.
 
+use crate::sealed::sealed;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use pmtr::name::Name;
 use pmtr::sys::log::{Echo, Log, Setup};
@@ -115,11 +116,11 @@ impl World {
     }
 
     pub fn say(&mut self, message: &str) {
-        self.log.message(syslog::Severity::LOG_INFO, format_args!("{message}"));
+        sealed(|| self.log.message(syslog::Severity::LOG_INFO, format_args!("{message}")));
     }
 
     pub fn line(&mut self, text: &str) -> bool {
-        self.log.line(&Name::new(b"web"), 5, text.as_bytes()).is_ok()
+        sealed(|| self.log.line(&Name::new(b"web"), 5, text.as_bytes()).is_ok())
     }
 
     /// Adds `line 0`, `line 1` … as long as they are taken; returns how many are. Sends nothing.
@@ -128,11 +129,17 @@ impl World {
     }
 
     pub fn flush(&mut self) {
-        self.log.flush(self.now, Some(&self.poller));
+        sealed(|| self.log.flush(self.now, Some(&self.poller)));
     }
 
     /// One turn of a loop as pmtr has it, without waiting; returns how many descriptors were ready.
     pub fn turn(&mut self) -> usize {
+        let count = sealed(|| self.sealed_turn());
+        self.flush();
+        count
+    }
+
+    fn sealed_turn(&mut self) -> usize {
         let count = self.poller.wait(&mut self.ready, false);
         for n in 0..count {
             match self.ready.token(n) {
@@ -141,7 +148,6 @@ impl World {
             }
         }
         self.more = self.streams.turn_with(&mut self.log, self.now, &self.poller);
-        self.flush();
         count
     }
 

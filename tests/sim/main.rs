@@ -5,6 +5,8 @@
 mod dice;
 mod expect;
 mod oracle;
+#[path = "../common/sealed.rs"]
+mod sealed;
 mod watchdog;
 mod world;
 

@@ -18,6 +18,7 @@ use pmtr::supervise::{
 };
 use pmtr::time::Instant;
 
+use crate::sealed::{sealed, text_of, unsealed};
 use crate::watchdog::watch;
 
 pub const EAGAIN: Errno = Errno { code: 11, text: "Resource temporarily unavailable" };
@@ -188,7 +189,7 @@ impl World {
 
     /// Puts a file into the standby configuration; whether it is good.
     pub fn parse(&mut self, text: &str) -> bool {
-        config::parse(text.as_bytes(), self.machine.standby(), &mut |_| {}).is_ok()
+        sealed(|| config::parse(text.as_bytes(), self.machine.standby(), &mut |_| {}).is_ok())
     }
 
     pub fn reload(&mut self, text: &str) {
@@ -302,7 +303,7 @@ impl World {
 
     fn tell(&mut self, event: Event, what: What) {
         self.note(what);
-        watch(|| self.machine.handle(self.now, event));
+        watch(|| sealed(|| self.machine.handle(self.now, event)));
         self.hear();
     }
 
@@ -329,7 +330,7 @@ impl World {
     fn drain(&mut self) {
         let things = self.machine.config().len() + self.processes.len() + self.groups.len();
         for _ in 0..16 * things + 64 {
-            let action = watch(|| self.machine.poll(self.now));
+            let action = watch(|| sealed(|| self.machine.poll(self.now)));
             self.hear();
             let Some(action) = action else { return self.check_quiet() };
             self.perform(action);
@@ -368,7 +369,7 @@ impl World {
         } else {
             Event::Spawned { job, pid: self.fork(name) }
         };
-        watch(|| self.machine.handle(self.now, event));
+        watch(|| sealed(|| self.machine.handle(self.now, event)));
         self.hear();
     }
 
@@ -514,7 +515,8 @@ impl log::Log for Ear {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        SAID.with(|said| said.borrow_mut().push(record.args().to_string()));
+        let text = text_of(record.args());
+        unsealed(|| SAID.with(|said| said.borrow_mut().push(text)));
     }
 
     fn flush(&self) {}

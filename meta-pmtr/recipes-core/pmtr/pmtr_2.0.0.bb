@@ -12,7 +12,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
 # Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
 PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
 SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
-SRCREV = "@SRCREV@"
+SRCREV = "acd31752aa0c26aa81226575da620513e73133d1"
 
 CVE_PRODUCT = "pmtr"
 
@@ -22,7 +22,7 @@ inherit cargo cargo-update-recipe-crates ptest-cargo systemd update-rc.d
 
 # Capacities of the program, in numbers (src/limits.rs): what a local.conf sets of these reaches the
 # build, and everything else has its default.
-PMTR_CAPACITIES = "PMTR_MAX_JOBS PMTR_TEXT_BYTES"
+PMTR_CAPACITIES = "PMTR_MAX_JOBS PMTR_TEXT_BYTES PMTR_MAX_DEPENDS PMTR_STREAM_BUFFERS PMTR_RING_BYTES"
 PMTR_CAPACITIES[doc] = "Variables that change how many jobs and how much text pmtr has room for."
 
 # An empty variable in the environment would be a wrong number, so only those that are set go there.

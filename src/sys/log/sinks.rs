@@ -1,8 +1,8 @@
 //! The ring, what goes in, and the two ways out.
 
 use super::super::poll::{Poller, Token};
+use super::super::std::os::fd::BorrowedFd;
 use super::super::std::prelude::v1::*;
-use super::super::std::{io::Write as _, os::fd::BorrowedFd};
 use super::record::{self, LocalTime, Rfc3164, PREFIX_BYTES};
 use super::stderr::{is_journal, Stderr};
 use super::syslog::Syslog;
@@ -30,6 +30,8 @@ pub struct Log {
     pid: i32,
     /// Messages of pmtr that did not fit, and lost lines of jobs, that are not told of yet.
     missed: u32,
+    /// What stood before the last line of a job.
+    prefix: Prefix,
     ring: Ring,
 }
 
@@ -42,6 +44,7 @@ impl Log {
             time: LocalTime::new(),
             pid: 0,
             missed: 0,
+            prefix: Prefix::new(),
             ring: Ring::new(),
         }
     }
@@ -81,8 +84,13 @@ impl Log {
     pub fn line(&mut self, name: &Name, pid: i32, text: &[u8]) -> Result<(), Full> {
         self.tell_missed();
         let stamp = self.time.stamp();
-        let writer = Rfc3164 { facility: Facility::LOG_DAEMON, stamp, name: name.as_bytes(), pid };
-        push(&mut self.ring, Class::Job, &writer, Severity::LOG_INFO, text)
+        if !self.prefix.is_of(stamp, name, pid) {
+            let facility = Facility::LOG_DAEMON;
+            let writer = Rfc3164 { facility, stamp, name: name.as_bytes(), pid };
+            self.prefix.write(&writer, Severity::LOG_INFO);
+            (self.prefix.stamp, self.prefix.name, self.prefix.pid) = (*stamp, *name, pid);
+        }
+        push(&mut self.ring, Class::Job, &self.prefix, text)
     }
 
     /// Adds a message of pmtr as local0; every line of it is a record. What
@@ -95,13 +103,12 @@ impl Log {
         let mut text = Text(Vec::new());
         // Text never fails, and neither should the message's parts.
         let _ = text.write_fmt(message);
-        let stamp = self.time.stamp();
-        let writer = own(stamp, self.pid);
+        let mut prefix = Prefix::new();
+        prefix.write(&own(self.time.stamp(), self.pid), severity);
         for line in text.0.split_mut(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             clean(line);
             // After a loss nothing comes before the sentence that tells of it.
-            if self.missed > 0 || push(&mut self.ring, Class::Own, &writer, severity, line).is_err()
-            {
+            if self.missed > 0 || push(&mut self.ring, Class::Own, &prefix, line).is_err() {
                 self.missed = self.missed.saturating_add(1);
             }
         }
@@ -188,10 +195,9 @@ impl Log {
         if self.missed == 0 || !self.ring.has_room(Class::Own, 2 * longest) {
             return;
         }
-        let writer = own(self.time.stamp(), self.pid);
-        let text = lost_text(self.missed);
-        if push(&mut self.ring, Class::Own, &writer, Severity::LOG_WARNING, text.as_bytes()).is_ok()
-        {
+        let mut prefix = Prefix::new();
+        prefix.write(&own(self.time.stamp(), self.pid), Severity::LOG_WARNING);
+        if push(&mut self.ring, Class::Own, &prefix, lost_text(self.missed).as_bytes()).is_ok() {
             self.missed = 0;
         }
     }
@@ -216,23 +222,48 @@ pub(super) fn lost_text(count: u32) -> String<32> {
     text
 }
 
-fn push(
-    ring: &mut Ring,
-    class: Class,
-    writer: &Rfc3164<'_>,
-    severity: Severity,
-    text: &[u8],
-) -> Result<(), Full> {
+fn push(ring: &mut Ring, class: Class, prefix: &Prefix, text: &[u8]) -> Result<(), Full> {
+    let (start, len) = (prefix.bytes.len(), prefix.bytes.len() + text.len());
+    // As `has_room` counts, whatever the prefix.
     let slot = ring.reserve(class, PREFIX_BYTES + text.len() + 1)?;
-    let mut left = &mut slot[..];
-    // It fits: the slot has the size of the longest.
-    let _ = writer.format(&mut left, severity, text);
-    let _ = left.write_all(b"\n");
-    let left = left.len();
-    let len = slot.len() - left;
-    let echo_at = record::echo_at(&slot[..len]);
-    ring.commit(len, echo_at);
+    slot[..start].copy_from_slice(&prefix.bytes);
+    slot[start..len].copy_from_slice(text);
+    slot[len] = b'\n';
+    ring.commit(len + 1, prefix.echo_at);
     Ok(())
+}
+
+/// What stands before the text of a record. Kept from one line of a job to the
+/// next, which is mostly of the same job and the same second. All zeros when
+/// there is none.
+struct Prefix {
+    bytes: Vec<u8, PREFIX_BYTES>,
+    echo_at: usize,
+    stamp: [u8; 15],
+    name: Name,
+    pid: i32,
+}
+
+impl Prefix {
+    const fn new() -> Self {
+        Prefix { bytes: Vec::new(), echo_at: 0, stamp: [0; 15], name: Name::NONE, pid: 0 }
+    }
+
+    fn is_of(&self, stamp: &[u8; 15], name: &Name, pid: i32) -> bool {
+        !self.bytes.is_empty() && self.pid == pid && self.stamp == *stamp && self.name == *name
+    }
+
+    fn write(&mut self, writer: &Rfc3164<'_>, severity: Severity) {
+        let mut bytes = [0; PREFIX_BYTES];
+        let mut left = &mut bytes[..];
+        // It fits: that is the size of the longest.
+        let _ = writer.format(&mut left, severity, b"");
+        let len = PREFIX_BYTES - left.len();
+        self.bytes.clear();
+        // The same size.
+        let _ = self.bytes.extend_from_slice(&bytes[..len]);
+        self.echo_at = record::echo_at(&self.bytes);
+    }
 }
 
 /// The text of a message of pmtr; what is longer than a line may be is cut off.

@@ -61,6 +61,12 @@ enum Stop {
     Gone,
 }
 
+/// How many records went, and whether those were fewer than were to go.
+struct Sent {
+    count: usize,
+    is_partial: bool,
+}
+
 impl Syslog {
     pub const fn new() -> Self {
         Syslog {
@@ -121,7 +127,7 @@ impl Syslog {
             return;
         }
         while now >= self.retry_at && (self.is_connected() || self.connect(now)) {
-            match self.send(ring, note) {
+            match self.send(ring, note, poller.is_some()) {
                 Ok(()) => return self.flows(poller),
                 Err(Stop::Full) => return self.wait(now, poller),
                 Err(Stop::Later) => return self.put_off(now),
@@ -177,7 +183,7 @@ impl Syslog {
         }
     }
 
-    fn send(&mut self, ring: &mut Ring, note: &[u8]) -> Result<(), Stop> {
+    fn send(&mut self, ring: &mut Ring, note: &[u8], polled: bool) -> Result<(), Stop> {
         let Some(socket) = self.socket.fd() else { return Err(Stop::Gone) };
         if !note.is_empty() {
             send_one(socket, note).or_else(stop)?;
@@ -186,7 +192,14 @@ impl Syslog {
         while !ring.is_empty(Reader::Syslog) {
             let sent = if self.single { send_next(socket, ring) } else { send_many(socket, ring) };
             match sent {
-                Ok(count) => ring.advance(Reader::Syslog, count),
+                Ok(sent) => {
+                    ring.advance(Reader::Syslog, sent.count);
+                    if sent.is_partial && polled {
+                        // Whatever stopped it, trying again at once would most
+                        // likely find the socket full: the poller knows.
+                        return Err(Stop::Full);
+                    }
+                }
                 Err(Errno::ENOSYS | Errno::EPERM) if !self.single => self.single = true,
                 Err(Errno::EMSGSIZE) => send_short(socket, ring).or_else(stop)?,
                 Err(errno) => stop(errno)?,
@@ -223,10 +236,11 @@ fn send_one(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Errno> {
     send(socket.as_raw_fd(), bytes, FLAGS).map(drop)
 }
 
-fn send_next(socket: BorrowedFd<'_>, ring: &Ring) -> Result<usize, Errno> {
+fn send_next(socket: BorrowedFd<'_>, ring: &Ring) -> Result<Sent, Errno> {
     ring.records(Reader::Syslog)
         .next()
         .map_or(Ok(0), |record| send_one(socket, text(record)).map(|()| 1))
+        .map(|count| Sent { count, is_partial: false })
 }
 
 /// Sends the next record cut short, or loses it if not even that is taken.
@@ -245,7 +259,7 @@ fn send_short(socket: BorrowedFd<'_>, ring: &mut Ring) -> Result<(), Errno> {
 ///
 /// Not inlined: the tables for the call are on the stack.
 #[inline(never)]
-fn send_many(socket: BorrowedFd<'_>, ring: &Ring) -> Result<usize, Errno> {
+fn send_many(socket: BorrowedFd<'_>, ring: &Ring) -> Result<Sent, Errno> {
     let mut parts: Vec<libc::iovec, LOG_BATCH> = ring
         .records(Reader::Syslog)
         .take(LOG_BATCH)
@@ -258,7 +272,7 @@ fn send_many(socket: BorrowedFd<'_>, ring: &Ring) -> Result<usize, Errno> {
     let (at, count) = (messages.as_mut_ptr(), messages.len() as u32);
     // SAFETY: `count` messages, each with one part, which points into the ring; it is only read.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), at, count, FLAGS.bits() as _) };
-    Errno::result(sent).map(|sent| sent as usize)
+    Errno::result(sent).map(|sent| Sent { count: sent as usize, is_partial: sent < count as i32 })
 }
 
 fn message(part: &mut libc::iovec) -> libc::mmsghdr {

@@ -36,6 +36,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// How long a stream of events can put that off.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(200);
 
+/// How soon a configuration is looked at again that somebody is writing.
+const PUT_OFF: Duration = Duration::from_millis(100);
+
 /// How often files are looked at where inotify cannot be had.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -253,6 +256,13 @@ impl Watch {
         self.unsettled = None;
         let next = Hints { config_created: self.hints.config_created, ..Hints::default() };
         Some(core::mem::replace(&mut self.hints, next))
+    }
+
+    /// Gives the hint at a new configuration again in a moment.
+    pub fn put_off(&mut self, now: Instant) {
+        self.hints.any = true;
+        self.hints.config_written = true;
+        self.unsettled = Some((now, now + PUT_OFF));
     }
 
     /// Watches everything that can make `path` (absolute) another file.

@@ -1,0 +1,1 @@
+autocmd BufNewFile,BufRead pmtr.conf,*.pmtr setfiletype pmtr
