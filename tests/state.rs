@@ -69,7 +69,8 @@ fn a_job_that_ignores_sigterm_is_killed_after_ten_seconds() {
     let told = house.restart();
     let took = began.elapsed();
 
-    assert!((10..13).contains(&took.as_secs()), "{took:?}");
+    assert!(took >= Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(10) + skip::stretched(3), "{took:?}");
     assert_eq!(session(job.pid()), []);
     assert_eq!(
         told,
