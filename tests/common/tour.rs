@@ -8,7 +8,7 @@ use pmtr::limits::{MAX_ARGS, MAX_DEPENDS, TEXT_BYTES};
 
 use super::udp::{own_address, Collector};
 use super::world::{job, sleepers, World};
-use super::{eventually, process, save};
+use super::{eventually, process, save, LONG};
 
 /// The jobs of the first half: one of each kind.
 fn jobs(report: &str, listen: &str) -> String {
@@ -142,7 +142,8 @@ fn a_log_that_does_not_take(w: &mut World) {
 fn many_jobs(w: &World) {
     let names: Vec<String> = (0..200).map(|n| format!("many{n}")).collect();
     w.save(save::in_place, &sleepers(&names.join(" ")));
-    w.started("many199");
+    // Behind a flood that the log has not taken yet.
+    w.log().within(LONG).wait_for("started job many199 [");
     w.save(save::in_place, &sleepers("few some"));
     w.started("some");
     eventually("the end of the many", || w.processes_with("sleep").len() <= 2);
