@@ -7,6 +7,7 @@ use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
 use super::room::Limits;
 use super::run::Shell;
+use super::spawn;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
@@ -16,6 +17,7 @@ use super::std::process::ExitCode;
 use super::std::{env, eprintln, format, println};
 use super::tables::{take, TABLES};
 use super::{clock, log};
+use crate::limits::MAX_INHERITED_ENV;
 
 /// The exit status of a start that did not work, and of `-t` for a
 /// configuration that a start would refuse.
@@ -100,6 +102,7 @@ fn open(options: Options) -> Result<(Shell, Launch, Option<PathBuf>), String> {
         daemon::close_inherited();
     }
     start_log(&options);
+    warn_of_environment();
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;
     daemon::sanitise_stdio().map_err(|error| format!("cannot open /dev/null: {error}"))?;
     let launch = if is_foreground {
@@ -129,6 +132,17 @@ fn start_log(options: &Options) {
     let echo = if options.echo { log::Echo::Forced } else { log::Echo::Auto };
     let setup = log::Setup { socket: options.log_socket.clone(), echo, level };
     log::start(&setup, clock::now());
+}
+
+/// Jobs whose environment is not whole must not be a riddle.
+fn warn_of_environment() {
+    let left_out = spawn::left_out();
+    if left_out > 0 {
+        ::log::warn!(
+            "jobs do not get the last {left_out} variables of pmtr's environment: \
+             there are more than {MAX_INHERITED_ENV}"
+        );
+    }
 }
 
 fn write_pidfile(path: &Path) -> Result<PidFile, String> {
