@@ -5,7 +5,7 @@ mod common;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use common::process::send;
+use common::process::{gone, send};
 use common::{
     alive, children_of, eventually, job, needs_root, patiently, sleepers, stretched, World, LONG,
     SHORT,
@@ -186,16 +186,30 @@ fn as_process_1_it_kills_what_jobs_have_left_after_10_s() {
     assert_eq!(world.processes(), []);
 }
 
+/// Process 1 of a namespace that waits for the rest of its command line.
+const FIRST: &str = "\"$@\" & wait $!";
+
 #[test]
 fn otherwise_what_a_job_has_left_is_not_pmtrs_to_end() {
-    let mut world = World::new();
+    if needs_root("otherwise_what_a_job_has_left_is_not_pmtrs_to_end") {
+        return;
+    }
+    // In a namespace all the same: a pmtr that is wrong here would end everything that root may signal.
+    let world = World::new();
+    let first = world.script("first", FIRST);
     let leaves = leaves_a_daemon(&world, "");
+    let words: Vec<&str> = UNSHARE.into_iter().chain([first.to_str().unwrap()]).collect();
+    let mut world = world.wrapped_in(&words);
     world.config(&leaves);
     world.start();
     eventually("the daemon", || world.path("ready").exists());
-    assert_eq!(world.stop(), Some(0));
-    let daemon = world.path("daemon");
-    assert_eq!(world.processes_with(daemon.to_str().unwrap()).len(), 1);
+    let init = patiently(SHORT, "process 1", || children_of(world.pid()).first().copied());
+    let pmtr = patiently(SHORT, "pmtr", || children_of(init).first().copied());
+    send(pmtr, SIGTERM);
+    world.log().wait_for("pmtr: exiting on signal 15");
+    gone(pmtr);
+    assert!(world.log().own("what jobs have left").is_empty());
+    assert_eq!(world.wait(), Some(0));
 }
 
 /// Has neither a writable root nor /proc, then executes the rest of its command line.

@@ -5,7 +5,6 @@
 //! SIGTERM first, and the time that a job has.
 
 use super::daemon::is_process_one;
-use super::errno;
 use crate::time::Instant;
 use core::time::Duration;
 use nix::errno::Errno;
@@ -37,7 +36,7 @@ impl Rest {
     /// All jobs are gone: asks the rest to go. Returns whether there is none, as there
     /// always is not but for process 1.
     pub fn ask(&mut self, now: Instant) -> bool {
-        if !is_process_one() || !is_there() {
+        if !is_there() {
             return true;
         }
         ::log::info!(target: "pmtr", "sending SIGTERM to what jobs have left");
@@ -71,15 +70,23 @@ impl Rest {
     }
 }
 
-/// Every process that may be signalled, but for this one (kill(2)).
-const ALL: Pid = Pid::from_raw(-1);
-
+/// Whether there is anything that [`signal`] would reach.
 fn is_there() -> bool {
-    kill(ALL, None) != Err(Errno::ESRCH)
+    signal(None) != Err(Errno::ESRCH)
 }
 
-fn send(signal: Signal) {
-    if let Err(error) = kill(ALL, signal) {
-        ::log::error!("cannot send {signal} to what jobs have left: {}", errno(error));
+fn send(what: Signal) {
+    if let Err(error) = signal(what) {
+        ::log::error!("cannot send {what} to what jobs have left: {}", error.desc());
+    }
+}
+
+/// Signals every process of the namespace but this one (kill(2)). Only here is it looked whether that is
+/// right: anybody but process 1 would end the whole machine, and has nothing to signal (`ESRCH`).
+fn signal(signal: impl Into<Option<Signal>>) -> Result<(), Errno> {
+    if is_process_one() {
+        kill(Pid::from_raw(-1), signal)
+    } else {
+        Err(Errno::ESRCH)
     }
 }
