@@ -15,7 +15,8 @@ use super::{clock, state::Entry};
 
 use crate::config::JobView;
 use crate::supervise::Errno;
-use child::Start;
+use child::{Signals, Start};
+use env::Inherited;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
@@ -39,15 +40,20 @@ pub struct Spawner {
     reports: OwnedFd,
     /// The limit on open files that jobs get.
     files: Limit,
+    /// What a process is to be rid of: what is the same for all of them is asked once.
+    disposed: Signals,
+    inherited: Inherited,
 }
 
 impl Spawner {
     /// A spawner whose jobs get `files` as their limit on open files, unless
-    /// they have an `ulimit -n`: what [`raise_file_limit`] returned.
+    /// they have an `ulimit -n`: what [`raise_file_limit`] returned. From here on neither
+    /// the environment nor the disposition of a signal may change.
     pub fn new(files: Limit) -> io::Result<Self> {
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Spawner { failures, reports, files })
+        let (disposed, inherited) = (child::disposed(), Inherited::new());
+        Ok(Spawner { failures, reports, files, disposed, inherited })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -84,7 +90,9 @@ impl Spawner {
     ) -> Result<i32, Errno> {
         let (reports, files) = (self.reports.as_fd(), self.files);
         let (supervisor, before) = (getpid().as_raw(), clock::now());
-        let start = Start { job, log, reports, files, entry, supervisor, before };
+        let (disposed, inherited) = (self.disposed, &self.inherited);
+        let start =
+            Start { job, log, reports, files, entry, supervisor, before, inherited, disposed };
         // SAFETY: the supervisor has one thread, so no lock is held by another one.
         match unsafe { fork() } {
             Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
