@@ -25,10 +25,10 @@
 //! The first step that fails ends it all: it is written to the pipe of
 //! failures, and the child exits with 127.
 //!
-//! A supervisor has one thread, so the child may do whatever pmtr may, and
-//! what it does to memory is not seen by pmtr (unlike after vfork(2)). Still it
-//! allocates nothing, but for what libc needs to look a user up, and has its
-//! tables on its own stack. Nothing here can panic.
+//! A supervisor has one thread, so the child may do whatever pmtr may. Most children
+//! run in pmtr's memory (see `clone`): they allocate nothing, and write nowhere but to
+//! their own stack, where their tables are. Only what looks a user up is a copy, for
+//! which libc allocates. Nothing here can panic.
 
 use core::convert::Infallible;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, CStr};
@@ -37,6 +37,7 @@ use core::ptr;
 
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
+use super::clone::leave_files;
 use super::env::{pointers, Environment, Inherited, UserText};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
@@ -54,6 +55,7 @@ use nix::sys::stat::{umask, Mode};
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid, write};
 
 /// What the child starts from.
+#[derive(Clone, Copy)]
 pub(super) struct Start<'a> {
     pub(super) job: JobView<'a>,
     /// For stdout and stderr that have no file.
@@ -72,6 +74,8 @@ pub(super) struct Start<'a> {
     pub(super) inherited: &'a Inherited,
     /// The signals whose dispositions are not those by default.
     pub(super) disposed: Signals,
+    /// Whether it is a [guest](super::clone).
+    pub(super) is_guest: bool,
 }
 
 /// A set of signals: bit `n` is signal `n + 1`.
@@ -87,7 +91,7 @@ pub(super) struct Failed {
 
 /// Becomes the job, or tells why not and exits.
 ///
-/// Not inlined: its tables would be in the frame that pmtr forks from.
+/// Not inlined: what it needs would be in the frame that pmtr forks from.
 #[inline(never)]
 pub(super) fn run(start: &Start<'_>) -> ! {
     let _no_way_back = NoWayBack;
@@ -102,6 +106,9 @@ pub(super) fn run(start: &Start<'_>) -> ! {
 
 fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     let job = start.job;
+    if start.is_guest {
+        leave_files().map_err(at(Stage::Session))?;
+    }
     record(start);
     setsid().map_err(at(Stage::Session))?;
     default_signals(start.disposed).map_err(at(Stage::Signals))?;
@@ -334,7 +341,7 @@ fn mark_each() {
 /// `env`, `cmd`.
 ///
 /// Only a job that needs them pays for the tables of an environment of its own:
-/// every page of the stack that is used here is one more to be copied or zeroed.
+/// every page of the stack that is used here is one more that pmtr has, or a copy gets.
 fn execute(start: &Start<'_>, user: Option<&User>) -> Result<Infallible, Failed> {
     match user {
         Some(user) => execute_as(start, user),
