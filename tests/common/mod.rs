@@ -12,6 +12,7 @@
 // Every file of tests is a program of its own, and none of them uses everything.
 #![allow(dead_code, unused_imports)]
 
+pub mod cgroup;
 mod log;
 mod patience;
 pub mod process;

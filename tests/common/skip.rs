@@ -15,6 +15,7 @@ const NOT_UNDER_EMULATION: &[(&str, &str)] = &[
     ("a_job_that_a_real_time_signal_ended_is_not_lost", REAL_TIME),
     ("jobs_block_and_ignore_no_signal", REAL_TIME),
     ("real_time_signals_are_seen", REAL_TIME),
+    ("a_storm_of_every_signal_changes_nothing", REAL_TIME),
 ];
 
 /// The same of QEMU before version 10 (`PMTR_QEMU`).
@@ -24,10 +25,12 @@ const NOT_UNDER_OLDER_EMULATION: &[(&str, &str)] = &[
     ("each_report_to_has_the_address_of_its_own_interface", MULTICAST),
     ("ipv6_multicast_leaves_by_the_interface_that_is_named", MULTICAST),
     ("multicast_leaves_by_the_interface_that_is_named", MULTICAST),
+    ("what_has_forked_twice_is_adopted_and_ended_with_its_group", SUBREAPER),
 ];
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
+const SUBREAPER: &str = "QEMU before 10 refuses PR_SET_CHILD_SUBREAPER";
 const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that itself";
 
 /// Whether pmtr runs in an emulator (`PMTR_EMULATED=1`).
