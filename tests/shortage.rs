@@ -43,9 +43,7 @@ fn limit_files(world: &World, soft: &str) {
 
 #[test]
 fn six_hundred_jobs_come_up_when_there_are_descriptors_for_them() {
-    if skipped("six_hundred_jobs_come_up_when_there_are_descriptors_for_them") || common::emulated()
-    {
-        // The emulator needs descriptors of the same limit.
+    if skipped("six_hundred_jobs_come_up_when_there_are_descriptors_for_them") {
         return;
     }
     let names: Vec<String> = (0..600).map(|n| format!("job{n}")).collect();

@@ -16,6 +16,10 @@ const NOT_UNDER_EMULATION: &[(&str, &str)] = &[
     ("jobs_block_and_ignore_no_signal", REAL_TIME),
     ("real_time_signals_are_seen", REAL_TIME),
     ("a_storm_of_every_signal_changes_nothing", REAL_TIME),
+    (
+        "six_hundred_jobs_come_up_when_there_are_descriptors_for_them",
+        "QEMU takes descriptors of the same limit",
+    ),
 ];
 
 /// The same of QEMU before version 10 (`PMTR_QEMU`).
