@@ -36,7 +36,7 @@ const JOB: &str = "\
     plain) exec sleep 1000;;\n\
     family) sleep 1000 & exec sleep 1000;;\n\
     slow) trap 'sleep 0.05; exit' TERM; sleep 1000 & wait;;\n\
-    deaf) trap '' TERM; exec sleep 1000;;\n\
+    deaf) trap '' TERM; sleep 1000; exit;;\n\
     crash) exit 1;;\n\
     esac";
 
@@ -100,13 +100,16 @@ struct Scene {
     /// The jobs of the present one, with how many processes each has.
     jobs: BTreeMap<String, usize>,
     killed: BTreeMap<Moment, u64>,
+    /// The moments, for who has to find out about a fault.
+    told: Vec<String>,
 }
 
 impl Scene {
     fn new(seed: u64) -> Scene {
         let (world, dice) = (World::new(), Dice::new(seed));
         world.script("job", JOB);
-        Scene { world, dice, seed, edits: 0, jobs: BTreeMap::new(), killed: BTreeMap::new() }
+        let (jobs, killed) = (BTreeMap::new(), BTreeMap::new());
+        Scene { world, dice, seed, edits: 0, jobs, killed, told: Vec::new() }
     }
 
     fn run(mut self, kills: u64) -> BTreeMap<Moment, u64> {
@@ -116,7 +119,7 @@ impl Scene {
             let moment = if at_start { self.begin_start() } else { self.begin_anything() };
             let micros = self.dice.below(moment.span());
             thread::sleep(Duration::from_micros(micros));
-            eprintln!("seed {} round {round}: {moment:?} after {micros} us", self.seed);
+            self.told.push(format!("{round}: {moment:?} after {micros} us"));
             self.world.kill();
             *self.killed.entry(moment).or_insert(0) += 1;
         }
@@ -125,7 +128,7 @@ impl Scene {
         self.settle();
         assert_eq!(self.world.stop(), Some(0));
         assert_eq!(self.world.processes(), []);
-        self.killed
+        std::mem::take(&mut self.killed)
     }
 
     /// A start that does not come to its end, or just so.
@@ -139,7 +142,9 @@ impl Scene {
         use Moment::{CrashStorm, Reload, Rest, Stop};
         let moment = self.dice.pick(&[Rest, Reload, Reload, Stop, CrashStorm]);
         // What may end by itself has to be a child of this process: its number stays its own.
-        match moment != Stop && self.dice.percent(25) {
+        // And the command of a daemon returns only when all that does not hear SIGTERM is gone.
+        let may_be_daemon = moment != Stop && self.world.processes_with("deaf").is_empty();
+        match may_be_daemon && self.dice.percent(25) {
             true => self.world.start_daemon(),
             false => self.world.start_silently(),
         }
@@ -163,11 +168,11 @@ impl Scene {
             text += &block(&format!("{kind}{n}"), kind, variant);
             self.jobs.insert(format!("{kind}{n}"), processes);
         }
-        for kind in ["plain", "deaf"] {
-            if self.dice.percent(if kind == "deaf" { 1 } else { 50 }) {
+        for (kind, processes, percent) in [("plain", 1, 50), ("deaf", 2, 1)] {
+            if self.dice.percent(percent) {
                 let name = format!("{kind}-{}", self.edits);
                 text += &block(&name, kind, 0);
-                self.jobs.insert(name, 1);
+                self.jobs.insert(name, processes);
             }
         }
         for n in 0..crashing {
@@ -210,6 +215,15 @@ impl Scene {
     fn expected(&self) -> BTreeMap<String, (usize, usize)> {
         let jobs = self.jobs.iter().map(|(name, processes)| (name.clone(), (*processes, 1)));
         jobs.chain([("pmtr".to_string(), (1, 0))]).collect()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let last = self.told.len().saturating_sub(5);
+            eprintln!("seed {}, the last kills: {:#?}", self.seed, &self.told[last..]);
+        }
     }
 }
 
