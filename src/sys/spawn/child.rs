@@ -112,6 +112,22 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     execute(job, user.as_ref())
 }
 
+/// The steps from the limits on, without any that leaves a trace; the error that ends them.
+/// For a trial.
+pub(in crate::sys) fn last_steps(job: JobView<'_>, user: Option<&User>) -> Errno {
+    let steps = || -> Result<Infallible, Failed> {
+        limits(job).map_err(at(Stage::Ulimit))?;
+        user.map_or(Ok(()), |user| switch_user(user, None))?;
+        let files = file_limit(job).map_or(Ok(()), |files| limit::set(Resource::Nofile, files));
+        files.map_err(at(Stage::Ulimit))?;
+        execute(job, user)
+    };
+    match steps() {
+        Ok(never) => match never {},
+        Err(failed) => Errno::from_raw(failed.code),
+    }
+}
+
 /// Records the process, so that it is found if pmtr is killed. A record that
 /// cannot be written keeps no job from starting.
 fn record(start: &Start<'_>) {
@@ -250,7 +266,8 @@ fn redirect(job: JobView<'_>, log: Option<BorrowedFd<'_>>) -> Result<(), Failed>
     output(job.err(), log, |fd| dup2_stderr(fd)).map_err(at(Stage::Err))
 }
 
-const DEV_NULL: &CStr = match CStr::from_bytes_with_nul(b"/dev/null\0") {
+/// What a job reads that has no `in`.
+pub(in crate::sys) const DEV_NULL: &CStr = match CStr::from_bytes_with_nul(b"/dev/null\0") {
     Ok(path) => path,
     Err(_) => unreachable!(),
 };

@@ -20,7 +20,7 @@ use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
-pub(super) use child::{affinity, enter_dir, nice, NoWayBack};
+pub(super) use child::{affinity, enter_dir, last_steps, nice, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
