@@ -14,8 +14,8 @@ type Source = (u64, u64);
 enum Piece {
     /// These whole lines of a run.
     Lines { run: u64, first: u64, end: u64 },
-    /// The beginning of a line.
-    Beginning { run: u64, seq: u64, bytes: usize },
+    /// The beginning of a line: where buffers are short, it is sent before the rest has come.
+    Beginning(Vec<u8>),
     /// What comes next in that line.
     More(Vec<u8>),
     /// So much was dropped.
@@ -107,13 +107,13 @@ fn piece(job: u64, text: &[u8]) -> Piece {
     if let Some(more) = text.strip_prefix(b"...") {
         return Piece::More(more.to_vec());
     }
-    let shown = String::from_utf8_lossy(text);
-    let (run, seq) = numbers(text).unwrap_or_else(|| panic!("job {job} never wrote {shown}"));
-    let whole = line(job, run, seq);
-    assert!(whole.starts_with(text), "job {job} never wrote {shown}");
-    match whole.len() - text.len() {
-        1 => Piece::Lines { run, first: seq, end: seq + 1 },
-        _ => Piece::Beginning { run, seq, bytes: text.len() },
+    let whole = numbers(text).filter(|(run, seq)| {
+        let line = line(job, *run, *seq);
+        line.strip_suffix(b"\n") == Some(text)
+    });
+    match whole {
+        Some((run, seq)) => Piece::Lines { run, first: seq, end: seq + 1 },
+        None => Piece::Beginning(text.to_vec()),
     }
 }
 
@@ -141,7 +141,8 @@ impl Walk {
     /// Whether a piece is of this run, and not of a later one with the same process id.
     fn goes_on_with(&self, piece: &Piece, run: &Run) -> bool {
         match piece {
-            Piece::Lines { run, .. } | Piece::Beginning { run, .. } => *run == self.run,
+            Piece::Lines { run, .. } => *run == self.run,
+            Piece::Beginning(text) => self.line().starts_with(text),
             Piece::More(_) => true,
             Piece::Dropped { .. } => self.seq <= run.begun,
         }
@@ -154,18 +155,13 @@ impl Walk {
                 (self.bytes == 0 && self.seq == *first).then_some(())?;
                 (*first..*end).for_each(|_| self.log_line());
             }
-            Piece::Beginning { seq, bytes, .. } => {
-                (self.bytes == 0 && self.seq == *seq).then_some(())?;
-                (self.bytes, self.logged) = (*bytes, self.logged + *bytes as u64);
+            Piece::Beginning(text) => {
+                (self.bytes == 0).then_some(())?;
+                self.log_part(text)?;
             }
             Piece::More(text) => {
-                let line = self.line();
-                line[self.bytes..].starts_with(text).then_some(())?;
-                (self.bytes, self.logged) =
-                    (self.bytes + text.len(), self.logged + text.len() as u64);
-                if self.bytes + 1 == line.len() {
-                    (self.seq, self.bytes, self.logged) = (self.seq + 1, 0, self.logged + 1);
-                }
+                (self.bytes > 0).then_some(())?;
+                self.log_part(text)?;
             }
             Piece::Dropped { lines, bytes } => {
                 self.dropped += bytes;
@@ -182,6 +178,16 @@ impl Walk {
     fn log_line(&mut self) {
         self.logged += self.line().len() as u64;
         self.seq += 1;
+    }
+
+    fn log_part(&mut self, text: &[u8]) -> Option<()> {
+        let line = self.line();
+        line[self.bytes..].starts_with(text).then_some(())?;
+        (self.bytes, self.logged) = (self.bytes + text.len(), self.logged + text.len() as u64);
+        if self.bytes + 1 == line.len() {
+            (self.seq, self.bytes, self.logged) = (self.seq + 1, 0, self.logged + 1);
+        }
+        Some(())
     }
 
     /// So many bytes with so many ends of lines.

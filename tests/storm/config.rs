@@ -41,7 +41,7 @@ impl Plan {
         let mut dice = Dice::new(seed);
         let job = |job| {
             let mut lines = self.job(job, kind_of(job));
-            lines += &format!("  env VARIANT={}\n", if dice.percent(4) { seed } else { 0 });
+            lines += &variant(if dice.percent(4) { seed } else { 0 });
             lines += if dice.percent(2) { "  disable\n" } else { "" };
             lines += if dice.percent(2) { "  bounce every 3s\n" } else { "" };
             lines + "}\n"
@@ -49,9 +49,9 @@ impl Plan {
         (0..self.jobs).map(job).chain([String::from(MISSING)]).collect()
     }
 
-    /// All jobs, none of which does anything.
+    /// All jobs, as most of them are most of the time.
     pub fn calm(&self) -> String {
-        (0..self.jobs).map(|job| self.job(job, Kind::Quiet) + "}\n").collect()
+        (0..self.jobs).map(|job| self.job(job, kind_of(job)) + &variant(0) + "}\n").collect()
     }
 
     /// The block of a job, but for its end.
@@ -64,6 +64,10 @@ impl Plan {
         lines += if Plan::drops(job) { "  log drop\n" } else { "" };
         lines
     }
+}
+
+fn variant(number: u64) -> String {
+    format!("  env VARIANT={number}\n")
 }
 
 /// One that never starts.
@@ -81,16 +85,20 @@ fn kind_of(job: u64) -> Kind {
     }
 }
 
-/// The right to save a configuration; nobody has it any more once it was [ended](end_edits).
+/// The right to save a configuration; nobody has it any more once it is calm.
 pub fn may_edit(dir: &Path) -> Option<Flock<File>> {
     let lock = lock(dir);
-    (!dir.join("calm").exists()).then_some(lock)
+    (!is_calm(dir)).then_some(lock)
 }
 
-/// The jobs change nothing from now on.
-pub fn end_edits(dir: &Path) {
+/// From now on the jobs change nothing, and those that start do nothing.
+pub fn end_storm(dir: &Path) {
     let _lock = lock(dir);
     File::create(dir.join("calm")).expect("a file");
+}
+
+pub fn is_calm(dir: &Path) -> bool {
+    dir.join("calm").exists()
 }
 
 fn lock(dir: &Path) -> Flock<File> {

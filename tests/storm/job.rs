@@ -1,13 +1,15 @@
 //! The jobs of the storm: this program once more, with other arguments.
 
+use std::ffi::CString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{exit, Command};
+use std::process::{exit, Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::libc;
+use nix::sys::prctl::set_name;
 use nix::sys::signal::{raise, SigSet, Signal};
 
 use crate::config::{self, Plan};
@@ -28,27 +30,34 @@ pub enum Kind {
     Deaf,
     /// It stops itself.
     Frozen,
-    /// It has children that would outlive it.
+    /// It has children that outlive it if it ends by itself; for a while, as nobody stops these.
     Family,
     /// It changes the configuration.
     Editor,
-    /// Nothing, not even lines.
+    /// Nothing, not even lines: what all become that start when it is calm.
     Quiet,
 }
 
-pub const KINDS: [Kind; 8] = {
+const KINDS: [Kind; 7] = {
     use Kind::*;
-    [Steady, Crash, Flood, Deaf, Frozen, Family, Editor, Quiet]
+    [Steady, Crash, Flood, Deaf, Frozen, Family, Editor]
 };
+
+/// The name of a process of a job that does nothing (proc_pid_comm(5)).
+pub const QUIET: &str = "quiet";
 
 /// `DIR KIND JOB JOBS`
 pub fn main(words: &[String]) -> ! {
     let [dir, kind, job, jobs] = words else { panic!("{words:?}") };
-    let kind = KINDS.into_iter().find(|known| format!("{known:?}") == *kind).expect("a kind");
+    let mut kind = KINDS.into_iter().find(|known| format!("{known:?}") == *kind).expect("a kind");
     let (job, jobs) = (job.parse().expect("a number"), jobs.parse().expect("a number"));
     let (dir, ledger) = (PathBuf::from(dir), Ledger::begin(Path::new(dir), job));
     let dice = Dice::new(job << 32 | ledger.run);
-    Job { dir, kind, job, jobs, ledger, dice }.run()
+    if config::is_calm(&dir) {
+        kind = Kind::Quiet;
+        set_name(&CString::new(QUIET).unwrap()).expect("prctl");
+    }
+    Job { dir, kind, job, jobs, ledger, dice, children: Vec::new() }.run()
 }
 
 struct Job {
@@ -58,6 +67,7 @@ struct Job {
     jobs: u64,
     ledger: Ledger,
     dice: Dice,
+    children: Vec<Child>,
 }
 
 impl Job {
@@ -79,9 +89,10 @@ impl Job {
     fn prepare(&mut self) {
         match self.kind {
             Kind::Deaf => SigSet::all().thread_block().expect("sigprocmask"),
-            Kind::Family => (0..3).for_each(|_| {
-                Command::new("/bin/sleep").arg("1000").spawn().expect("a child");
-            }),
+            Kind::Family => {
+                let child = |_| Command::new("/bin/sleep").arg("5").spawn().expect("a child");
+                self.children.extend((0..3).map(child));
+            }
             Kind::Steady | Kind::Crash | Kind::Flood | Kind::Frozen => {}
             Kind::Editor | Kind::Quiet => {}
         }

@@ -64,7 +64,9 @@ fn storm() {
     let memory = scene.memory();
     scene.rage(0.5);
     scene.calm_down();
-    let (later, with_jobs) = (scene.memory(), scene.descriptors());
+    let with_jobs = descriptors + scene.jobs as usize;
+    patiently(CALM, "a pipe for each job", || (scene.descriptors() == with_jobs).then_some(()));
+    let later = scene.memory();
     eprintln!("descriptors: {descriptors}, {with_jobs} with all jobs");
     eprintln!("anonymous memory: {memory:?} kB, {later:?} kB later");
     scene.save("");
@@ -74,12 +76,18 @@ fn storm() {
     patiently(CALM, "no descriptor too many", || {
         (scene.descriptors() == descriptors).then_some(())
     });
-    assert_eq!(with_jobs, descriptors + scene.jobs as usize, "a pipe for each job");
     if let (Some(memory), Some(later)) = (memory, later) {
         assert!(later <= memory + MORE_KB, "{memory} kB, and {later} kB later");
     }
     let account = scene.end();
     scene.settle(account);
+}
+
+/// Which job a process is, if it does nothing.
+fn quiet(pid: i32) -> Option<u64> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let job = process::words(pid).iter().rev().nth(1)?.parse().ok();
+    job.filter(|_| name.trim_end() == job::QUIET)
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -155,23 +163,20 @@ impl Scene {
         let _ = kill(Pid::from_raw(job), signal);
     }
 
-    /// Has all jobs do nothing, and waits until each of them runs once.
+    /// Ends all jobs once more, and waits until each of them runs, once.
     fn calm_down(&mut self) {
-        config::end_edits(self.world.dir());
+        config::end_storm(self.world.dir());
         self.save(&self.plan.calm());
-        let began = Instant::now();
+        for job in children_of(self.pid()) {
+            // It may be gone already.
+            let _ = kill(Pid::from_raw(job), Signal::SIGKILL);
+        }
         patiently(CALM, "every job once, and nothing else", || {
-            let words = children_of(self.pid()).into_iter().map(process::words);
-            let quiet = words.filter_map(|words| {
-                let at = words.iter().position(|word| word == "Quiet")?;
-                words.get(at + 1)?.parse::<u64>().ok()
-            });
-            let mut quiet: Vec<_> = quiet.collect();
+            let mut quiet: Vec<_> = children_of(self.pid()).into_iter().filter_map(quiet).collect();
             quiet.sort_unstable();
             let only = self.world.processes().len() == quiet.len() + 1;
             (only && quiet.into_iter().eq(0..self.jobs)).then_some(())
         });
-        eprintln!("calm after {:.1} s", began.elapsed().as_secs_f64());
     }
 
     /// Stops pmtr; returns what it logged.
