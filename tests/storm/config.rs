@@ -23,7 +23,11 @@ impl Plan {
     pub fn here(dir: &Path, jobs: u64) -> Plan {
         let words = on_target(&dir.join("storm"));
         let words: Vec<_> = words.iter().map(|word| word.to_str().expect("text")).collect();
-        let program = words.join(" ");
+        let program = match words[..] {
+            [program] => program.to_string(),
+            // An emulator is found where the shell would.
+            _ => format!("/usr/bin/env {}", words.join(" ")),
+        };
         Plan { dir: dir.to_path_buf(), jobs, is_root: geteuid().is_root(), program }
     }
 
