@@ -7,7 +7,7 @@
 
 use core::fmt::{self, Display};
 
-use super::super::spawn;
+use super::super::spawn::{self, Spawner};
 use super::super::std::prelude::v1::*;
 use super::{exit, User};
 use crate::config::JobView;
@@ -56,7 +56,11 @@ fn begin(job: JobView<'_>, user: Option<&User>) -> ! {
     if traced != 0 {
         exit(0);
     }
-    exit(spawn::last_steps(job, user) as i32)
+    let errno = match Spawner::new(spawn::raise_file_limit()) {
+        Ok(spawner) => spawner.become_job(job, user),
+        Err(_) => Errno::EMFILE,
+    };
+    exit(errno as i32)
 }
 
 fn judge(child: Pid) -> Result<(), Failure> {

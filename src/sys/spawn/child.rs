@@ -129,14 +129,13 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
 }
 
 /// The steps from the limits on, without any that leaves a trace; the error that ends them.
-/// For a trial.
-pub(in crate::sys) fn last_steps(job: JobView<'_>, user: Option<&User>) -> Errno {
+pub(super) fn last_steps(start: &Start<'_>, user: Option<&User>) -> Errno {
     let steps = || -> Result<Infallible, Failed> {
-        limits(job).map_err(at(Stage::Ulimit))?;
+        limits(start.job).map_err(at(Stage::Ulimit))?;
         user.map_or(Ok(()), |user| switch_user(user, None))?;
-        let files = file_limit(job).map_or(Ok(()), |files| limit::set(Resource::Nofile, files));
-        files.map_err(at(Stage::Ulimit))?;
-        execute(job, user)
+        let files = file_limit(start.job).unwrap_or(start.files);
+        limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
+        execute(start, user)
     };
     match steps() {
         Ok(never) => match never {},
