@@ -241,13 +241,13 @@ fn limits_that_leave_no_room_for_the_program() {
     if needs_root(name) {
         return;
     }
-    // Another process of nobody is one too many (execve(2), EAGAIN).
-    let mut world = World::new();
-    world.config(&job("other", "user nobody\n  cmd /bin/sleep 1000"));
-    world.start();
+    // Two processes of nobody are one too many for a third (execve(2), EAGAIN).
+    let others = "user nobody\n  cmd /bin/sleep 1000";
+    let others = job("other", others) + &job("another", others);
+    let world = World::with(&others);
     world.running("other");
-    let case = "user nobody\n  ulimit -u 1\n  cmd /bin/true";
-    world.config(&(job("other", "user nobody\n  cmd /bin/sleep 1000") + &job("a", case)));
+    world.running("another");
+    world.config(&(others + &job("a", "user nobody\n  ulimit -u 1\n  cmd /bin/true")));
     let failure = world.log().wait_for("job a: ");
     assert!(failure.text.starts_with("job a: executing "), "{}", failure.text);
     let test = world.run(&["-t", "--strict"]);
