@@ -24,7 +24,7 @@ use nix::libc;
 use nix::unistd::{getpid, pipe2, read};
 use report::RECORD_BYTES;
 
-pub(super) use child::{affinity, enter_dir, nice, NoWayBack};
+pub(super) use child::{affinity, enter_dir, nice, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
@@ -97,6 +97,12 @@ impl Spawner {
         let start = self.start(job, log, entry);
         let guest = self.spawn_guest(&start, &mut take(&TABLES.datagram)[..]);
         guest.unwrap_or_else(|| clone::copy(&start)).map_err(super::errno)
+    }
+
+    /// Has the calling process become the job, without its files, from the limits on; only why
+    /// not is returned. For a trial of a start.
+    pub(super) fn become_job(&self, job: JobView<'_>, user: Option<&User>) -> Errno {
+        child::last_steps(&self.start(job, None, None), user)
     }
 
     fn start<'a>(
