@@ -2,7 +2,8 @@
 
 use super::stat::{fstat, Stat};
 use super::std::ffi::CStr;
-use super::std::hash::{DefaultHasher, Hasher};
+use super::std::collections::hash_map::DefaultHasher;
+use super::std::hash::Hasher;
 use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;
 use crate::config::JobView;
