@@ -1,8 +1,8 @@
 //! A digest of the files that a job depends on (manual, "depends").
 
 use super::stat::{fstat, Stat};
-use super::std::ffi::CStr;
 use super::std::collections::hash_map::DefaultHasher;
+use super::std::ffi::CStr;
 use super::std::hash::Hasher;
 use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;

@@ -55,6 +55,10 @@ do_install:append() {
     install -d ${D}${mandir}/man5 ${D}${mandir}/man8
     install -m 0644 ${S}/man/pmtr.conf.5 ${D}${mandir}/man5/
     install -m 0644 ${S}/man/pmtr.8 ${D}${mandir}/man8/
+
+    install -d ${D}${docdir}/${BPN}/examples
+    install -m 0644 ${S}/README.md ${S}/CHANGELOG.md ${D}${docdir}/${BPN}/
+    install -m 0644 ${S}/examples/*.conf ${D}${docdir}/${BPN}/examples/
 }
 
 # What the tests read beside the program, and the head of run-ptest.
