@@ -12,7 +12,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
 # Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
 PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
 SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
-SRCREV = "acd31752aa0c26aa81226575da620513e73133d1"
+SRCREV = "bfc44896245efe1cbb4229653802f485b7ef15af"
 
 CVE_PRODUCT = "pmtr"
 
