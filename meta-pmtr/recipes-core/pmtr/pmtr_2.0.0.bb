@@ -1,7 +1,5 @@
 SUMMARY = "Process supervisor: one file runs all programs of a device"
-DESCRIPTION = "pmtr starts the jobs that /etc/pmtr.conf lists, starts them again when they exit, \
-               applies every change of that file as soon as it is saved, and writes what they print to syslog. \
-               It runs under the host's init, or as process 1 of a container."
+DESCRIPTION = "pmtr starts and restarts the jobs of /etc/pmtr.conf, and applies a change of it once it is saved."
 # The original's, whose manual is the specification.
 HOMEPAGE = "https://github.com/troydhanson/pmtr"
 SECTION = "base"
