@@ -1,8 +1,9 @@
 //! A digest of the files that a job depends on (manual, "depends").
 
 use super::stat::{fstat, Stat};
+use super::std::collections::hash_map::DefaultHasher;
 use super::std::ffi::CStr;
-use super::std::hash::{DefaultHasher, Hasher};
+use super::std::hash::Hasher;
 use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;
 use crate::config::JobView;
