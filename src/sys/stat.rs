@@ -52,7 +52,8 @@ pub(super) fn lstat<P: ?Sized + NixPath>(path: &P) -> Result<Stat, Errno> {
 fn statx(dir: c_int, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let (path, wanted) = (path.as_ptr(), libc::STATX_BASIC_STATS);
-    let call = libc::SYS_statx; // C libraries have it since glibc 2.28 only; `cross` links with older ones
+    // C libraries have a function for it since glibc 2.28 only, and `cross` links with older ones.
+    let call = libc::SYS_statx;
     // SAFETY: a string with its NUL, and room for the answer.
     let result = unsafe { libc::syscall(call, dir, path, flags, wanted, found.as_mut_ptr()) };
     Errno::result(result)?;
