@@ -30,7 +30,8 @@ pub(super) struct Tables {
     pub log: Mutex<Log>,
     pub supervisor: Mutex<Supervisor>,
     pub streams: Mutex<Streams>,
-    /// The datagram that was read, or the one that is being written.
+    /// The datagram that was read, or the one that is being written; and the stack of a
+    /// process that is being started.
     pub datagram: Mutex<[u8; DATAGRAM_BYTES]>,
 }
 
