@@ -15,6 +15,9 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("a_job_that_a_real_time_signal_ended_is_not_lost", NONE_YET, REAL_TIME),
     ("jobs_block_and_ignore_no_signal", NONE_YET, REAL_TIME),
     ("real_time_signals_are_seen", NONE_YET, REAL_TIME),
+    ("limits_that_leave_no_room_for_the_program", NONE_YET, TRACE),
+    ("more_words_than_a_program_can_be_given", NONE_YET, TRACE),
+    ("programs_that_only_the_kernel_can_judge", NONE_YET, TRACE),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
     ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, "QEMU's memory is counted"),
     ("a_new_address_of_the_interface_is_in_the_next_report", 10, MULTICAST),
@@ -28,6 +31,7 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
 const NONE_YET: u32 = u32::MAX;
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
+const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
 const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that itself";
 
