@@ -159,7 +159,9 @@ impl Scene {
             return;
         }
         let job = self.dice.pick(&jobs);
-        let signal = self.dice.pick(&[SIGABRT, SIGCONT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM]);
+        let signals = [SIGCONT, SIGKILL, SIGSTOP, SIGTERM, SIGABRT, SIGSEGV];
+        // Of the last two QEMU would tell in the job's output.
+        let signal = self.dice.pick(&signals[..if emulated() { 4 } else { 6 }]);
         // It may be gone, and nobody else can have its number so soon.
         let _ = kill(Pid::from_raw(job), signal);
     }
