@@ -18,6 +18,7 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("limits_that_leave_no_room_for_the_program", NONE_YET, TRACE),
     ("more_words_than_a_program_can_be_given", NONE_YET, TRACE),
     ("programs_that_only_the_kernel_can_judge", NONE_YET, TRACE),
+    ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", NONE_YET, GUEST),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
     ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, "QEMU's memory is counted"),
     ("a_new_address_of_the_interface_is_in_the_next_report", 10, MULTICAST),
@@ -31,6 +32,7 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
 const NONE_YET: u32 = u32::MAX;
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
+const GUEST: &str = "QEMU has no processes that share their descriptors";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
 const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that itself";
