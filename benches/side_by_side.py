@@ -18,6 +18,7 @@ import textwrap
 import time
 from pathlib import Path
 
+PARTS = os.environ["BENCH_PARTS"]
 # A static program, which does next to nothing when it is started: what is measured is the supervisor.
 BUSYBOX = shutil.which("busybox")
 SLEEP = [BUSYBOX, "sleep", "86399"] if BUSYBOX else ["/bin/sleep", "86399"]
@@ -84,7 +85,7 @@ class Census:
 
 def is_job(pid):
     words = command(pid)
-    return words == SLEEP or words[1:2] == ["write"]
+    return words == SLEEP or words[:1] == [PARTS] and words[1] in ("write", "tick")
 
 
 def cpu(pids):
@@ -383,9 +384,24 @@ def lines_once(kind, directory, count, lines, how):
         supervisor.end()
 
 
-def receive(count):
+def measure_flood(supervisor, count):
+    """How long a line takes to syslog while another job writes as fast as it can."""
+    if not isinstance(supervisor, Pmtr) or not PRIVATE_DEV:
+        return
+    receiver = receive(count, "delays")
+    flood, ticker = ("flood", [PARTS, "write", str(10 ** 12), "100", "80"]), ("ticker", [PARTS, "tick"])
+    try:
+        start(supervisor, [flood, ticker, *sleepers(22)])
+        delays = [int(line) / 1e3 for line in receiver.communicate(timeout=PATIENCE)[0].split()]
+    finally:
+        receiver.kill()
+    yield "delay of a line beside a flood, ms", statistics.median(delays)
+    yield f"… the longest of {count}, ms", max(delays)
+
+
+def receive(count, what="receive"):
     Path("/dev/log").unlink(missing_ok=True)
-    receiver = subprocess.Popen([PARTS, "receive", "/dev/log", str(count)])
+    receiver = subprocess.Popen([PARTS, what, "/dev/log", str(count)], stdout=subprocess.PIPE)
     wait("the receiver", lambda: os.path.exists("/dev/log"))
     return receiver
 
@@ -421,7 +437,7 @@ def in_turns(kinds, directory, measure, argument, times):
             try:
                 for found in measure(supervisor, argument):
                     note(kind, *found)
-            except TimeoutError as error:
+            except (TimeoutError, subprocess.TimeoutExpired) as error:
                 complain(kind, error)
             finally:
                 supervisor.end()
@@ -434,7 +450,7 @@ def at_once(kinds, directory, measure, argument, _):
     try:
         for supervisor, *found in measure(supervisors, argument):
             note(type(supervisor), *found)
-    except TimeoutError as error:
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
         complain(type(supervisors[0]), error)
     finally:
         for supervisor in supervisors:
@@ -534,7 +550,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1000, help="the largest number of jobs")
     parser.add_argument("--only", help="of the supervisors, by their names, with commas")
-    parser.add_argument("--rows", help="of start,quiet,restart,reload,lines")
+    parser.add_argument("--rows", help="of start,quiet,restart,reload,lines,flood")
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--markdown", action="store_true", help="print the README's section")
     parser.add_argument("--update", metavar="README", help="put the section into this file")
@@ -550,6 +566,7 @@ def plan(given):
         yield "restart", at_once, measure_restart, 20
     yield "reload", at_once, measure_reload, 2 if small else 5
     yield "lines", in_turns, measure_lines, 800 if small else given.lines
+    yield "flood", in_turns, measure_flood, 10 if small else 100
 
 
 def main():
@@ -572,7 +589,6 @@ def main():
 
 
 HEADING = "## Beside other supervisors"
-PARTS = os.environ["BENCH_PARTS"]
 PRIVATE_DEV = os.environ.get("BENCH_PRIVATE_DEV") == "1"
 Pmtr.program = os.environ["BENCH_PMTR"]
 Other.program = os.environ.get("PMTR_OTHER")

@@ -323,6 +323,33 @@ fn a_stderr_that_does_not_read_stops_nothing() {
 }
 
 #[test]
+fn a_syslog_and_a_stderr_that_do_not_read_stop_nothing() {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut world = World::new().stderr_to(writer);
+    world.config(&flood("flood"));
+    world.start();
+    world.syslog().stall();
+    is_supervised(&mut world);
+    drop(reader);
+}
+
+#[test]
+fn a_syslog_that_is_restarted_again_and_again_stops_nothing() {
+    let mut world = World::with(&flood("flood"));
+    world.log().collect_none_of("flood");
+    world.started("flood");
+    for name in ["one", "two", "three"] {
+        world.syslog().close();
+        world.config(&(flood("flood") + &teller(name)));
+        eventually(name, || !world.read(&format!("{name}.up")).is_empty());
+        world.syslog().open();
+        // Whatever is in front of it in the ring.
+        world.log().within(LONG).wait_for(&format!("started job {name} ["));
+    }
+    is_supervised(&mut world);
+}
+
+#[test]
 fn a_stderr_that_is_closed_stops_nothing() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let mut world = World::new().stderr_to(writer);
