@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::process::{gone, send, status};
 use common::{alive, eventually, job, needs_root, patiently, sleepers, Record, World, LONG, SHORT};
+use nix::fcntl::{fcntl, FcntlArg};
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 
 /// local0.info, as syslog(3) counts.
@@ -325,9 +326,12 @@ fn a_stderr_that_does_not_read_stops_nothing() {
 #[test]
 fn a_syslog_and_a_stderr_that_do_not_read_stop_nothing() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let mut world = World::new().stderr_to(writer);
     world.config(&flood("flood"));
+    world.log().collect_none_of("flood");
     world.start();
+    eventually("more than stderr takes", || world.log().count() > 1000);
     world.syslog().stall();
     is_supervised(&mut world);
     drop(reader);
