@@ -298,8 +298,10 @@ def measure_start(supervisor, count):
     wait("all jobs to sleep", lambda: all(fields(pid)[0] == "S" for pid in jobs))
     s = "" if count == 1 else "s"
     yield f"start of {count} job{s}, ms", seconds * 1e3
-    yield f"CPU per start, {count} job{s}, its own part, µs", used / count * 1e6
-    yield f"CPU per start, {count} job{s}, with the job's part, µs", (cpu(own) + cpu(jobs)) / count * 1e6
+    if count > 1:
+        # Of one, the start of the supervisor would be most.
+        yield f"CPU per start, {count} jobs, its own part, µs", used / count * 1e6
+        yield f"CPU per start, {count} jobs, with the job's part, µs", (cpu(own) + cpu(jobs)) / count * 1e6
     yield f"memory, {count} job{s}, anonymous, KiB", memory(own, "Anonymous")
     yield f"memory, {count} job{s}, anonymous, shared parts divided, KiB", memory(own, "Pss_Anon")
     yield f"memory, {count} job{s}, PSS, KiB", memory(own, "Pss")
