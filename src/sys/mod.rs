@@ -10,6 +10,7 @@ mod config_file;
 pub mod daemon;
 mod digest;
 mod dry_run;
+mod exposure;
 mod held;
 mod lock;
 pub mod log;
