@@ -99,6 +99,8 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("madvise", "", Told::Not),
     ("prlimit64", "", Told::Not),
     ("dup3", "", Told::Not),
+    // Whether a program can be begun in pmtr's own memory; else it is begun in a copy.
+    ("openat2", "", Told::Not),
 ];
 
 /// Each test here has the machine for itself: they are longer than others.
