@@ -73,6 +73,9 @@ const CALLS: &[(&str, &str, Told)] = &[
     // To read it, or to see whether it has changed or is being written.
     ("openat", "$DIR/pmtr.conf", Told::Perhaps),
     ("openat", "$DIR/", Told::OfJob),
+    // Of a program and its directory, as for openat2.
+    ("statx AT_STATX_DONT_SYNC", "", Told::Not),
+    ("statx AT_STATX_SYNC_AS_STAT, STATX", "", Told::Not),
     ("statx", "", Told::Once),
     ("readlink", "", Told::Once),
     // A lease on the configuration is a help, no more; of a file of `depends` there is none.
