@@ -1,5 +1,22 @@
 //! The program: see the library.
+//!
+//! libc calls `main` as it would that of a C program. What Rust's runtime does before
+//! it calls one of its own (room for a handler of stack overflows, which
+//! reads /proc/self/maps to find the stack; a thread's name) takes 8 kB of
+//! memory for good; the rest is done in `start`.
 
-fn main() -> std::process::ExitCode {
-    pmtr::sys::start::main()
+#![no_main]
+
+use std::ffi::{c_char, c_int};
+
+/// What libc calls.
+///
+/// # Safety
+///
+/// `words` are `count` strings with a NUL each, as libc has them (execve(2)).
+#[no_mangle]
+pub unsafe extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    // SAFETY: as the caller says.
+    let arguments = unsafe { pmtr::sys::arguments::Arguments::new(count, words) };
+    pmtr::sys::start::main(arguments).into()
 }

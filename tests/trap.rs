@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match env::var_os(TRAP) {
         Some(file) => {
             set_trap(&OpenOptions::new().read(true).write(true).open(file).unwrap());
-            pmtr::sys::start::main()
+            ExitCode::from(pmtr::sys::start::main(env::args_os()))
         }
         None => test(),
     }

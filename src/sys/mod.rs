@@ -4,6 +4,7 @@
 // Named here and nowhere above: whatever is outside of this module is `no_std`.
 extern crate std;
 
+pub mod arguments;
 pub mod check;
 pub mod clock;
 mod config_file;

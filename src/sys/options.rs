@@ -88,7 +88,7 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Reads a command line; the first of `args` is the program's name, as in
-/// [`env::args_os`].
+/// [`Arguments`](super::arguments::Arguments).
 ///
 /// Of an option that is given twice the last one counts. `-h`, `-V` and `--limits`
 /// end the reading: what stands behind them is not looked at.
