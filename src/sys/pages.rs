@@ -42,6 +42,37 @@ unsafe fn give_back_pages(at: *mut u8, len: usize) {
     let _ = unsafe { libc::madvise(first, len, libc::MADV_DONTNEED) };
 }
 
+/// How far below its present end the stack may have been in use: what pmtr needs of it at most.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// What the function below and its call of the kernel need of the stack at most.
+const CALL_BYTES: usize = 256;
+
+/// Gives back the memory of the stack below its present end, where calls that have
+/// returned had their variables. For the first thread of a process, whose stack
+/// has nothing else below it for a long way (setrlimit(2), `RLIMIT_STACK`).
+#[inline(never)]
+pub(super) fn give_back_stack() {
+    let here = 0_u8;
+    let end = core::hint::black_box(core::ptr::addr_of!(here)) as usize - CALL_BYTES;
+    let page = page_bytes();
+    let (end, len) = (end / page * page, STACK_BYTES / page * page);
+    // SAFETY: nobody has anything below the end of the stack.
+    // Where that cannot be (mlock(2)) the memory is kept, and nothing is lost; what
+    // the stack did not reach yet is no error either, but told as one.
+    let _ = unsafe { libc::madvise((end - len) as *mut c_void, len, libc::MADV_DONTNEED) };
+}
+
+/// Gives back what the heap of libc does not use any more (malloc_trim(3)): nothing
+/// is allocated after the start.
+pub(super) fn give_back_heap() {
+    // SAFETY: takes a number, how many bytes to keep at the end of the heap.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Where the first whole page begins in so many bytes, and how many bytes whole pages have.
 fn extent(at: *const u8, len: usize) -> (usize, usize) {
     let page = page_bytes();

@@ -13,7 +13,7 @@ use super::streams::{StreamId, Streams};
 use super::tables::Files;
 use super::timer::Timer;
 use super::udp::Udp;
-use super::{clock, log, reap};
+use super::{clock, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
@@ -41,6 +41,8 @@ pub struct Shell {
     pub(super) cwd: CString,
     /// Set when all jobs are gone: until when the log is waited for.
     leaving: Option<Instant>,
+    /// Something was done that may have taken more of the stack than waiting does.
+    pub(super) was_deep: bool,
 }
 
 impl Shell {
@@ -68,6 +70,7 @@ impl Shell {
             config,
             cwd: current_dir()?,
             leaving: None,
+            was_deep: true,
         };
         shell.register()?;
         Ok(shell)
@@ -86,9 +89,11 @@ impl Shell {
 
     /// Supervises until it was told to leave and all jobs are gone.
     ///
-    /// Not inlined: what the loop takes of the stack is not needed before.
+    /// Not inlined: what the loop takes of the stack is not needed before, and what
+    /// its parts take is not needed while it waits.
     #[inline(never)]
     pub fn run(&mut self) {
+        pages::give_back_heap();
         let mut ready = Ready::new();
         loop {
             let is_more_to_do = self.act();
@@ -100,7 +105,11 @@ impl Shell {
                 return;
             }
             self.timer.arm(self.next_deadline());
-            let found = self.poller.wait(&mut ready, !is_more_to_read && !is_more_to_do);
+            let is_idle = !is_more_to_read && !is_more_to_do;
+            if is_idle && core::mem::take(&mut self.was_deep) {
+                pages::give_back_stack();
+            }
+            let found = self.poller.wait(&mut ready, is_idle);
             for n in 0..found {
                 self.on_ready(ready.token(n));
             }
@@ -120,6 +129,7 @@ impl Shell {
         self.leaving.is_some_and(|until| is_told || until <= now)
     }
 
+    #[inline(never)] // as `run`
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
         match token {
@@ -134,6 +144,7 @@ impl Shell {
     }
 
     fn on_signals(&mut self, now: Instant) {
+        self.was_deep = true;
         while let Some(request) = self.signals.next() {
             match request {
                 Request::Reap => self.reap(),
@@ -148,6 +159,7 @@ impl Shell {
     // Doing.
 
     /// Does what is to be done now, or a part of it. Returns whether there is more.
+    #[inline(never)] // as `run`
     fn act(&mut self) -> bool {
         for _ in 0..ACTIONS_PER_TURN {
             let now = clock::now();
@@ -160,6 +172,7 @@ impl Shell {
     }
 
     fn perform(&mut self, now: Instant, action: Action) {
+        self.was_deep = true;
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
