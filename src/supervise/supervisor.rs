@@ -1,6 +1,9 @@
 //! The supervisor: all decisions about all jobs.
 
+use core::mem::size_of;
+
 use crate::config::{Config, JobView};
+use crate::limits::SMALL_PAGE_BYTES;
 use crate::name::Name;
 use crate::supervise::job::State;
 use crate::supervise::table::Table;
@@ -34,8 +37,12 @@ pub struct Supervisor {
     pub(super) gone: bool,
     /// Its first rows are next to what stands above, in the same page.
     pub(super) table: Table,
+    unused: [u8; UNUSED_BYTES],
     pub(super) configs: [Config; 2],
 }
+
+/// Makes each configuration begin in its page as the supervisor does in its own, about.
+const UNUSED_BYTES: usize = SMALL_PAGE_BYTES - size_of::<Table>() % SMALL_PAGE_BYTES;
 
 impl Supervisor {
     /// A supervisor without jobs.
@@ -49,6 +56,7 @@ impl Supervisor {
             leaving: false,
             gone: false,
             table: Table::new(),
+            unused: [0; UNUSED_BYTES],
             configs: [Config::new(), Config::new()],
         }
     }

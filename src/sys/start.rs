@@ -14,7 +14,7 @@ use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::{Path, PathBuf};
 use super::std::prelude::v1::*;
 use super::std::{eprintln, ffi::OsString, format, println};
-use super::tables::{take, TABLES};
+use super::tables::{take, FILES, TABLES};
 use super::{clock, log};
 
 /// The exit status of a start that did not work, and of `-t` for a
@@ -124,7 +124,7 @@ fn open(options: Options) -> Result<Opened, String> {
     let shell = Shell::new(
         take(&TABLES.supervisor),
         take(&TABLES.streams),
-        take(&TABLES.files),
+        take(&FILES),
         state,
         config_file(&options)?,
     )
