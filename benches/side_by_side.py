@@ -287,7 +287,9 @@ def measure_start(supervisor, count):
     yield f"start of {count} jobs, ms", seconds * 1e3
     yield f"start of {count} jobs, own CPU ms", used * 1e3
     own = supervisor.own()
+    # Of several processes: pages that some of them share count for each, then in parts.
     yield f"anonymous memory, {count} jobs, KiB", memory(own, "Anonymous")
+    yield f"anonymous memory, shared counted once, {count} jobs, KiB", memory(own, "Pss_Anon")
     yield f"PSS, {count} jobs, KiB", memory(own, "Pss")
     jobs = supervisor.jobs()
     began = time.monotonic()
