@@ -6,22 +6,27 @@ use std::os::unix::fs::{symlink, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{exit, id, Child, Command, Output, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
 use nix::libc;
 use nix::sys::signal::{kill, raise, Signal};
 use nix::sys::stat::Mode;
-use nix::unistd::{chroot, close, geteuid, getpgrp, getpid, getsid, mkfifo, read, write, Pid};
+use nix::unistd::{chroot, close, getpgrp, getpid, getsid, mkfifo, read, write, Pid};
 use pmtr::sys::daemon::{detach, has_stderr, sanitise_stdio, Launch};
 use pmtr::sys::pidfile::{PidFile, Refused};
 use tempfile::TempDir;
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/patience.rs"]
+mod patience;
 #[path = "common/skip.rs"]
 mod skip;
+
+use patience::eventually;
+use skip::needs_root;
 
 // The command returns when the start is known to have worked.
 
@@ -99,7 +104,7 @@ fn closed_standard_descriptors_become_dev_null_and_no_other() {
 
 #[test]
 fn without_dev_null_they_take_everything_and_give_nothing_as_well() {
-    if !is_root("without_dev_null_they_take_everything_and_give_nothing_as_well") {
+    if needs_root("without_dev_null_they_take_everything_and_give_nothing_as_well") {
         return;
     }
     let status = House::new().command("sanitise-in-empty-root").status().unwrap();
@@ -252,13 +257,13 @@ impl House {
     /// The same, once it says that it is ready.
     fn role(&self, role: &str) -> Role {
         let role = Role(self.command(role).spawn().unwrap());
-        until("the other process", || self.path("ready").exists());
+        eventually("the other process", || self.path("ready").exists());
         role
     }
 
     /// The process that has written facts about itself.
     fn daemon(&self) -> Daemon {
-        until("the daemon", || self.path("facts").exists());
+        eventually("the daemon", || self.path("facts").exists());
         Daemon(Pid::from_raw(self.facts().0))
     }
 
@@ -301,22 +306,6 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = kill(self.0, Signal::SIGKILL);
     }
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + skip::stretched(10);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        sleep(Duration::from_millis(2));
-    }
-}
-
-fn is_root(test: &str) -> bool {
-    let is_root = geteuid().is_root();
-    if !is_root {
-        eprintln!("skipped: {test} needs root");
-    }
-    is_root
 }
 
 // The other processes.
@@ -365,7 +354,7 @@ fn ready_forever(dir: &Path) -> ! {
 fn detach_and_wait(dir: &Path) -> ! {
     let launch = detach().unwrap();
     write_facts(dir);
-    until("the word to go on", || dir.join("go").exists());
+    eventually("the word to go on", || dir.join("go").exists());
     launch.ready().unwrap();
     ready_forever(dir)
 }

@@ -9,7 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Finished, World};
-use pmtr::limits;
 
 #[test]
 fn every_file_in_examples_is_accepted() {
@@ -68,31 +67,6 @@ fn all_options_conf_shows_every_option_of_the_readme() {
         let mut lines = file.lines().map(str::trim_start);
         let shown = lines.any(|line| line == option || line.starts_with(&format!("{option} ")));
         assert!(shown, "examples/all-options.conf does not show {option}");
-    }
-}
-
-#[test]
-fn the_readme_has_the_default_limits() {
-    if option_env!("PMTR_MAX_JOBS").or(option_env!("PMTR_TEXT_BYTES")).is_some() {
-        eprintln!("skipped: built with capacities other than the default ones");
-        return;
-    }
-    let readme = readme();
-    for (name, value) in [
-        ("MAX_JOBS", limits::MAX_JOBS),
-        ("TEXT_BYTES", limits::TEXT_BYTES),
-        ("NAME_BYTES", limits::NAME_BYTES),
-        ("MAX_ARGS", limits::MAX_ARGS),
-        ("MAX_ENV", limits::MAX_ENV),
-        ("MAX_DEPENDS", limits::MAX_DEPENDS),
-        ("MAX_ADDRESSES", limits::MAX_ADDRESSES),
-        ("MAX_SENDERS", limits::MAX_SENDERS),
-        ("CONTROL_BYTES", limits::CONTROL_BYTES),
-        ("LINE_BYTES", limits::LINE_BYTES),
-    ] {
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("README.md does not have {name}"));
-        assert!(row.contains(&format!("| {value} |")), "{name} is {value}; README.md has {row}");
     }
 }
 

@@ -81,18 +81,19 @@ fn pmtr_8_has_every_log_line_of_the_readme() {
 }
 
 #[test]
-fn pmtr_8_has_the_default_limits() {
+fn the_readme_and_pmtr_8_have_the_default_limits() {
     if option_env!("PMTR_MAX_JOBS").or(option_env!("PMTR_TEXT_BYTES")).is_some() {
         eprintln!("skipped: built with capacities other than the default ones");
         return;
     }
-    let page = read("pmtr.8");
+    let (page, readme) = (read("pmtr.8"), fs::read_to_string("README.md").unwrap());
     for (name, value) in [
         ("MAX_JOBS", limits::MAX_JOBS),
         ("TEXT_BYTES", limits::TEXT_BYTES),
         ("NAME_BYTES", limits::NAME_BYTES),
         ("MAX_ARGS", limits::MAX_ARGS),
         ("MAX_ENV", limits::MAX_ENV),
+        ("MAX_INHERITED_ENV", limits::MAX_INHERITED_ENV),
         ("MAX_DEPENDS", limits::MAX_DEPENDS),
         ("MAX_ADDRESSES", limits::MAX_ADDRESSES),
         ("MAX_SENDERS", limits::MAX_SENDERS),
@@ -100,6 +101,8 @@ fn pmtr_8_has_the_default_limits() {
         ("LINE_BYTES", limits::LINE_BYTES),
     ] {
         assert!(page.contains(&format!(".It {name} Ta {value} Ta ")), "{name} is {value}");
+        let mut rows = readme.lines().filter(|line| line.starts_with(&format!("| `{name}` |")));
+        assert!(rows.any(|row| row.contains(&format!("| {value} |"))), "{name} is {value}");
     }
 }
 

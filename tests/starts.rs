@@ -7,6 +7,7 @@ use std::process::Command;
 
 use common::process::{self, limits, status};
 use common::{eventually, job, needs_root, skipped, sleepers, World, LONG};
+use pmtr::limits::MAX_INHERITED_ENV;
 
 // What every job gets.
 
@@ -45,6 +46,18 @@ fn jobs_have_umask_022() {
     world.config(&sleepers("a"));
     world.start();
     assert_eq!(status(world.running("a"), "Umask"), "0022");
+}
+
+#[test]
+fn variables_of_pmtrs_own_that_are_too_many_are_told() {
+    // Whatever this test itself was started with comes before them.
+    let mut world = (0..MAX_INHERITED_ENV)
+        .fold(World::new(), |world, n| world.variable(&format!("ZZ{n}"), "x"));
+    world.config(&sleepers("a"));
+    world.start();
+    world.log().wait_for("variables of pmtr's environment: there are more than 256");
+    let environment = process::environment(world.running("a"));
+    assert_eq!(environment.len(), MAX_INHERITED_ENV);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use nix::sys::resource::{setrlimit, Resource};
 use nix::sys::signal::{kill, signal, SigHandler, Signal};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{waitpid, WaitStatus};
-use nix::unistd::{execv, fork, geteuid, getppid, mkfifo, setsid, ForkResult, Pid};
+use nix::unistd::{execv, fork, getppid, mkfifo, setsid, ForkResult, Pid};
 use pmtr::name::Name;
 use pmtr::process::Process;
 use pmtr::state::{offset, Era, Header, Record, BLOCK_BYTES};
@@ -32,8 +32,13 @@ use tempfile::TempDir;
 
 #[path = "common/again.rs"]
 mod again;
+#[path = "common/patience.rs"]
+mod patience;
 #[path = "common/skip.rs"]
 mod skip;
+
+use patience::eventually;
+use skip::needs_root;
 
 const NOBODY: u32 = 65534;
 
@@ -43,7 +48,7 @@ const NOBODY: u32 = 65534;
 fn a_job_of_a_killed_pmtr_is_stopped_with_its_children() {
     let house = House::new();
     let job = house.job("web", "sleep 1000 & sleep 1000 & wait");
-    until("two children", || session(job.pid()).len() == 3);
+    eventually("two children", || session(job.pid()).len() == 3);
 
     let told = house.restart();
 
@@ -63,7 +68,7 @@ fn a_job_that_goes_when_asked_is_not_killed() {
 fn a_job_that_ignores_sigterm_is_killed_after_ten_seconds() {
     let house = House::new();
     let job = house.job("deaf", "trap '' TERM; sleep 1000 & touch ready; while :; do wait; done");
-    until("the trap", || house.path("ready").exists());
+    eventually("the trap", || house.path("ready").exists());
 
     let began = Clock::now();
     let told = house.restart();
@@ -132,10 +137,10 @@ fn a_reused_process_id_is_left_alone_with_its_session() {
     let house = House::new();
     let mut state = house.open();
     let job = house.job_in(&mut state, 0, "web", "sleep 1000 & wait");
-    until("a child", || session(job.pid()).len() == 2);
+    eventually("a child", || session(job.pid()).len() == 2);
     // What was recorded ran a second before; its id is another's now.
     let earlier = Instant::from_nanos(now().as_nanos() - 1_000_000_000);
-    until("a second", || now().since(earlier).as_secs() >= 2);
+    eventually("a second", || now().since(earlier).as_secs() >= 2);
     let earlier = Instant::from_nanos(earlier.as_nanos() - 1_000_000_000);
     state.started(0, &Name::new(b"web"), job.pid(), earlier, earlier);
     drop(state);
@@ -305,7 +310,7 @@ fn a_directory_that_others_may_write_to_is_not_used() {
 
 #[test]
 fn what_belongs_to_another_user_is_not_used() {
-    if !is_root("what_belongs_to_another_user_is_not_used") {
+    if needs_root("what_belongs_to_another_user_is_not_used") {
         return;
     }
     let house = House::new();
@@ -359,7 +364,7 @@ fn nobody_else_may_read_and_so_lock_the_file() {
 
 #[test]
 fn an_ordinary_user_has_a_directory_of_its_own() {
-    if !is_root("an_ordinary_user_has_a_directory_of_its_own") {
+    if needs_root("an_ordinary_user_has_a_directory_of_its_own") {
         return;
     }
     let house = House::new();
@@ -411,7 +416,7 @@ fn a_child_whose_pmtr_is_gone_before_it_has_a_record_goes_too() {
     let child = house.written_pid("child");
     first.kill();
     fs::write(house.path("go"), "").unwrap();
-    until("the child's end", || !is_running(child));
+    eventually("the child's end", || !is_running(child));
     assert!(!house.path("lived-on").exists());
 }
 
@@ -423,7 +428,7 @@ fn whenever_pmtr_is_killed_no_job_is_left_after_the_next_start() {
         sleep(Duration::from_millis(round * 2));
         first.kill();
         let jobs = house.restart().iter().filter(|told| told.step == Step::Gone).count();
-        until("the end of all jobs", || marked(&house).is_empty());
+        eventually("the end of all jobs", || marked(&house).is_empty());
         eprintln!("round {round}: {jobs} jobs were stopped");
     }
 }
@@ -521,14 +526,14 @@ impl House {
     /// The same, once it says that it is ready.
     fn role(&self, role: &str) -> Job {
         let job = Job { child: self.command(role).spawn().unwrap() };
-        until("the other process", || self.path("ready").exists());
+        eventually("the other process", || self.path("ready").exists());
         job
     }
 
     /// A process id that a role has written.
     fn written_pid(&self, name: &str) -> Pid {
         let read = || fs::read_to_string(self.path(name)).unwrap_or_default();
-        until(name, || read().ends_with('\n'));
+        eventually(name, || read().ends_with('\n'));
         Pid::from_raw(read().trim().parse().unwrap())
     }
 }
@@ -598,22 +603,6 @@ fn marked(house: &House) -> Vec<i32> {
     processes().into_iter().map(|process| process.pid).filter(has_mark).collect()
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Clock::now() + skip::stretched(10);
-    while !holds() {
-        assert!(Clock::now() < deadline, "waited in vain for {what}");
-        sleep(Duration::from_millis(2));
-    }
-}
-
-fn is_root(test: &str) -> bool {
-    let is_root = geteuid().is_root();
-    if !is_root {
-        eprintln!("skipped: {test} needs root");
-    }
-    is_root
-}
-
 // The other processes.
 
 const ROLE: &str = "PMTR_TEST_ROLE";
@@ -675,7 +664,7 @@ fn orphan(dir: &Path) -> ! {
     // SAFETY: this process has no other thread that does anything.
     match unsafe { fork() }.unwrap() {
         ForkResult::Child => {
-            until("the word to go on", || dir.join("go").exists());
+            eventually("the word to go on", || dir.join("go").exists());
             if state.entry(0, &Name::new(b"late")).write_own(supervisor, before).is_ok() {
                 fs::write(dir.join("lived-on"), "").unwrap();
             }

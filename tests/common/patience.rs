@@ -1,5 +1,8 @@
 //! Waiting for something to become true, with a deadline.
 
+// Not every program of tests uses all of it.
+#![allow(dead_code, unused_imports)]
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

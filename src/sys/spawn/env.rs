@@ -117,6 +117,12 @@ pub(super) fn pointers<'a, const N: usize>(
     Ok(pointers)
 }
 
+/// How many variables of pmtr's own environment jobs do not get, because there are more than
+/// [`MAX_INHERITED_ENV`].
+pub(in crate::sys) fn left_out() -> usize {
+    inherited().skip(MAX_INHERITED_ENV).count()
+}
+
 fn full((): ()) -> Errno {
     Errno::E2BIG
 }

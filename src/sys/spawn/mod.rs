@@ -21,6 +21,7 @@ use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
 pub(super) use child::{affinity, enter_dir, nice, NoWayBack};
+pub(super) use env::left_out;
 pub(super) use user::User;
 
 pub(super) use limit::set as set_limit;
