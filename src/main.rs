@@ -7,7 +7,13 @@
 
 #![no_main]
 
+use std::alloc::System;
 use std::ffi::{c_char, c_int};
+
+use pmtr::sys::heap::Heap;
+
+#[global_allocator]
+static HEAP: Heap<System> = Heap::new(System);
 
 /// What libc calls.
 ///

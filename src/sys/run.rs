@@ -13,7 +13,7 @@ use super::streams::{StreamId, Streams};
 use super::tables::Files;
 use super::timer::Timer;
 use super::udp::Udp;
-use super::{clock, log, pages, reap};
+use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
@@ -94,6 +94,7 @@ impl Shell {
     #[inline(never)]
     pub fn run(&mut self) {
         pages::give_back_heap();
+        heap::seal();
         let mut ready = Ready::new();
         loop {
             let is_more_to_do = self.act();
