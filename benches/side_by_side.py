@@ -1,8 +1,9 @@
 """Measures pmtr beside other supervisors, in one run; ci/bench starts it.
 
 Every measurement is made in rounds, in which the supervisors take turns, so
-that whatever else the machine does hits all of them. The table has the median
-of the rounds, its ratio to pmtr's, and how far the rounds lie apart.
+that whatever else the machine does hits all of them; where they only wait, all
+of them do at once. The table has the median of the rounds, its ratio to pmtr's,
+and how far the rounds lie apart.
 """
 
 import argparse
@@ -13,10 +14,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
-SLEEP = ["/bin/sleep", "86399"]
+# A static program, which does next to nothing when it is started: what is measured is the supervisor.
+BUSYBOX = shutil.which("busybox")
+SLEEP = [BUSYBOX, "sleep", "86399"] if BUSYBOX else ["/bin/sleep", "86399"]
 PATIENCE = 120
 
 
@@ -119,7 +123,7 @@ class Supervisor:
 
     def __init__(self, directory):
         self.dir = Path(tempfile.mkdtemp(prefix="bench-", dir=directory))
-        self.process = None
+        self.process, self.first_jobs = None, []
 
     def popen(self, words, **more):
         log = (self.dir / "stderr").open("ab")
@@ -131,6 +135,11 @@ class Supervisor:
 
     def jobs(self):
         return [pid for pid in tree(self.process.pid) if is_job(pid)]
+
+    def victims(self):
+        """The jobs that there were when this was asked for the first time."""
+        self.first_jobs = self.first_jobs or self.jobs()
+        return self.first_jobs
 
     def stop(self):
         self.process.terminate()
@@ -284,55 +293,66 @@ def start(supervisor, jobs):
 
 def measure_start(supervisor, count):
     seconds, used = start(supervisor, sleepers(count))
-    yield f"start of {count} jobs, ms", seconds * 1e3
-    yield f"start of {count} jobs, own CPU ms", used * 1e3
-    own = supervisor.own()
-    # Of several processes: pages that some of them share count for each, then in parts.
-    yield f"anonymous memory, {count} jobs, KiB", memory(own, "Anonymous")
-    yield f"anonymous memory, shared counted once, {count} jobs, KiB", memory(own, "Pss_Anon")
-    yield f"PSS, {count} jobs, KiB", memory(own, "Pss")
-    jobs = supervisor.jobs()
+    jobs, own = supervisor.jobs(), supervisor.own()
+    wait("all jobs to sleep", lambda: all(fields(pid)[0] == "S" for pid in jobs))
+    s = "" if count == 1 else "s"
+    yield f"start of {count} job{s}, ms", seconds * 1e3
+    yield f"CPU per start, {count} job{s}, its own part, µs", used / count * 1e6
+    yield f"CPU per start, {count} job{s}, with the job's part, µs", (cpu(own) + cpu(jobs)) / count * 1e6
+    yield f"memory, {count} job{s}, anonymous, KiB", memory(own, "Anonymous")
+    yield f"memory, {count} job{s}, anonymous, shared parts divided, KiB", memory(own, "Pss_Anon")
+    yield f"memory, {count} job{s}, PSS, KiB", memory(own, "Pss")
     began = time.monotonic()
     supervisor.stop()
     wait("the end of all jobs", lambda: not any(is_job(pid) for pid in jobs))
-    yield f"end of {count} jobs, ms", (time.monotonic() - began) * 1e3
+    yield f"end of {count} job{s}, ms", (time.monotonic() - began) * 1e3
 
 
-def measure_quiet(supervisor, seconds):
-    start(supervisor, sleepers(24))
-    time.sleep(min(2, seconds))
-    own = supervisor.own()
-    before, used = switches(own), cpu(own)
+def measure_quiet(supervisors, seconds):
+    for supervisor in supervisors:
+        start(supervisor, sleepers(24))
+    time.sleep(min(5, seconds))
+    before = [(switches(own), cpu(own)) for own in (s.own() for s in supervisors)]
     time.sleep(seconds)
-    yield f"wake-ups in {seconds} s, 24 jobs", switches(own) - before
-    yield f"CPU in {seconds} s, 24 jobs, µs", (cpu(own) - used) * 1e6
+    for supervisor, (switched, used) in zip(supervisors, before):
+        own = supervisor.own()
+        yield supervisor, f"wake-ups in {seconds} s, 24 jobs", switches(own) - switched
+        yield supervisor, f"CPU in {seconds} s, 24 jobs, µs", (cpu(own) - used) * 1e6
 
 
-def measure_restart(supervisor, times):
+def measure_restart(supervisors, times):
     """From the death of a job to the program of the next process."""
-    start(supervisor, sleepers(24))
-    time.sleep(supervisor.settled)
-    for job in supervisor.jobs()[:times]:
-        parent = fields(job)[1]
-        before = set(children(parent))
-        began = time.monotonic()
-        os.kill(job, signal.SIGKILL)
-        wait("a restart", lambda: any(is_job(pid) for pid in set(children(parent)) - before))
-        yield "restart of a job, ms", (time.monotonic() - began) * 1e3
+    for supervisor in supervisors:
+        start(supervisor, sleepers(24))
+    time.sleep(max(supervisor.settled for supervisor in supervisors))
+    for job in range(times):
+        for supervisor in supervisors:
+            yield supervisor, "restart of a job, ms", restart(supervisor.victims()[job])
 
 
-def measure_reload(supervisor, times):
+def restart(job):
+    parent = fields(job)[1]
+    before = set(children(parent))
+    began = time.monotonic()
+    os.kill(job, signal.SIGKILL)
+    wait("a restart", lambda: any(is_job(pid) for pid in set(children(parent)) - before))
+    return (time.monotonic() - began) * 1e3
+
+
+def measure_reload(supervisors, times):
     """From a new job in the configuration to its program."""
-    if isinstance(supervisor, Bare):
-        return
-    start(supervisor, sleepers(24))
+    supervisors = [supervisor for supervisor in supervisors if not isinstance(supervisor, Bare)]
+    for supervisor in supervisors:
+        start(supervisor, sleepers(24))
     time.sleep(0.5)
-    census = Census(supervisor.process.pid)
     for count in range(25, 25 + times):
-        began = time.monotonic()
-        supervisor.add(sleepers(count))
-        wait("the new job", lambda: census.count() == count)
-        yield "reload with a new job, ms", (time.monotonic() - began) * 1e3
+        for supervisor in supervisors:
+            census = Census(supervisor.process.pid)
+            wait("the jobs", lambda: census.count() == count - 1)
+            began = time.monotonic()
+            supervisor.add(sleepers(count))
+            wait("the new job", lambda: census.count() == count)
+            yield supervisor, "reload with a new job, ms", (time.monotonic() - began) * 1e3
 
 
 def measure_lines(supervisor, count):
@@ -391,51 +411,109 @@ def noise():
 
 # The run.
 
-def rounds(kinds, directory, measure, argument, times, results):
+def in_turns(kinds, directory, measure, argument, times):
+    """The rounds of a measurement that takes one supervisor, which does not run yet."""
     for number in range(times):
         # Each is first at times.
         for kind in kinds[number % len(kinds):] + kinds[:number % len(kinds)]:
             supervisor = kind(directory)
             NOISE.append(noise())
             try:
-                for row, value, *note in measure(supervisor, argument):
-                    results.setdefault(row, {}).setdefault(kind.name, []).append(value)
-                    NOTES.setdefault((row, kind.name), *note) if note else None
+                for found in measure(supervisor, argument):
+                    note(kind, *found)
             except TimeoutError as error:
-                print(f"bench: {kind.name}: not within {PATIENCE} s: {error}", file=sys.stderr)
+                complain(kind, error)
             finally:
                 supervisor.end()
 
 
-def cell(values, base):
+def at_once(kinds, directory, measure, argument, _):
+    """A measurement that takes all of them."""
+    supervisors = [kind(directory) for kind in kinds]
+    NOISE.append(noise())
+    try:
+        for supervisor, *found in measure(supervisors, argument):
+            note(type(supervisor), *found)
+    except TimeoutError as error:
+        complain(type(supervisors[0]), error)
+    finally:
+        for supervisor in supervisors:
+            supervisor.end()
+
+
+def note(kind, row, value, remark=None):
+    RESULTS.setdefault(row, {}).setdefault(kind.name, []).append(value)
+    if remark:
+        REMARKS[row, kind.name] = remark
+
+
+def complain(kind, error):
+    print(f"bench: {kind.name}: not within {PATIENCE} s: {error}", file=sys.stderr)
+
+
+# What is said.
+
+def cell(row, kind):
+    values = RESULTS[row].get(kind.name)
     if not values:
         return "–"
-    middle = statistics.median(values)
+    middle, base = statistics.median(values), statistics.median(RESULTS[row].get("pmtr") or [0])
     number = f"{middle:.0f}" if middle >= 100 else f"{middle:.3g}"
-    ratio = f" ×{middle / base:.2f}" if base else ""
+    ratio = f" ×{middle / base:.2f}" if base and kind is not Pmtr else ""
     low, high = min(values), max(values)
     spread = f" ±{(high - low) / 2 / middle * 100:.0f} %" if middle and len(values) > 1 else ""
-    return number + ratio + spread
+    remark = f" ({REMARKS[row, kind.name]})" if (row, kind.name) in REMARKS else ""
+    return number + ratio + spread + remark
 
 
-def table(kinds, results):
-    print("| | " + " | ".join(kind.name for kind in kinds) + " |")
-    print("|---|" + "---|" * len(kinds))
-    for row, by_kind in results.items():
-        base = statistics.median(by_kind.get("pmtr") or [0])
-        cells = [cell(by_kind.get(kind.name), base if kind.name != "pmtr" else 0)
-                 + (f" ({NOTES[row, kind.name]})" if (row, kind.name) in NOTES else "")
-                 for kind in kinds]
-        print(f"| {row} | " + " | ".join(cells) + " |")
+def table(kinds):
+    yield "| | " + " | ".join(kind.name for kind in kinds) + " |"
+    yield "|---|" + "---|" * len(kinds)
+    for row in RESULTS:
+        yield f"| {row} | " + " | ".join(cell(row, kind) for kind in kinds) + " |"
 
 
-def tell_noise():
+def quality():
     worst, middle = max(NOISE), statistics.median(NOISE)
-    load = os.getloadavg()[0]
-    print(f"\n{len(NOISE)} looks at the machine: a piece of work took {middle * 100:.0f} % longer "
-          f"than its CPU time, {worst * 100:.0f} % at worst; load {load:.1f}, {os.cpu_count()} CPUs.")
+    yield (f"The machine: {os.cpu_count()} CPUs, Linux {os.uname().release.split('-')[0]}, "
+           f"load {os.getloadavg()[0]:.1f}; a piece of work took {middle * 100:.0f} % longer than its "
+           f"CPU time, {worst * 100:.0f} % at worst ({len(NOISE)} looks).")
     if middle > 0.1:
-        print("TOO NOISY: times are not to be trusted; memory, wake-ups and CPU times are hardly affected.")
+        yield ("**Too noisy**: times are not to be trusted, nor small differences of CPU times; memory "
+               "and wake-ups are hardly affected.")
+
+
+def section(kinds):
+    """The README's section, from its heading to the next one."""
+    other = f" PMTR_OTHER=… PMTR_OTHER_NAME={Other.name}" if Other.program else ""
+    yield HEADING
+    yield ""
+    yield from wrapped(
+        f"`{other.strip()}{' ' if other else ''}ci/bench` measures pmtr and others from Debian's packages in "
+        "one run, as root: each cell has the median of its rounds, how many times pmtr's that is, and half "
+        "the distance between the highest and the lowest. Memory and CPU times are those of all processes "
+        "that are not jobs. The jobs are `busybox sleep`; `fork+exec` is a loop of nothing but these, which keeps "
+        "its jobs running. Lines of 100 bytes go to the receiver that is named in brackets.")
+    yield ""
+    yield from table(kinds)
+    yield ""
+    for paragraph in quality():
+        yield from wrapped(paragraph)
+    yield ""
+
+
+def wrapped(text):
+    return textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
+
+
+def update(path, lines):
+    """Puts the section into a file in place of the one that is there."""
+    old = Path(path).read_text()
+    before, _, rest = old.partition(HEADING + "\n")
+    _, found, after = rest.partition("\n## ")
+    if not found:
+        sys.exit(f"bench: {path} has no section {HEADING!r} with another one behind it")
+    Path(path).write_text(before + "\n".join(lines) + found + after)
 
 
 def chosen(only):
@@ -453,44 +531,53 @@ def chosen(only):
 def arguments():
     parser = argparse.ArgumentParser(description="pmtr beside other supervisors")
     parser.add_argument("--smoke", action="store_true", help="a look at whether this works")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1000, help="the largest number of jobs")
     parser.add_argument("--only", help="of the supervisors, by their names, with commas")
     parser.add_argument("--rows", help="of start,quiet,restart,reload,lines")
-    parser.add_argument("--lines", type=int, default=200_000)
+    parser.add_argument("--lines", type=int, default=100_000)
+    parser.add_argument("--markdown", action="store_true", help="print the README's section")
+    parser.add_argument("--update", metavar="README", help="put the section into this file")
     return parser.parse_args()
+
+
+def plan(given):
+    small = given.smoke
+    for count in [3] if small else [1, 24, given.jobs]:
+        yield "start", in_turns, measure_start, count
+    yield "quiet", at_once, measure_quiet, 1 if small else 30
+    if not small:
+        yield "restart", at_once, measure_restart, 20
+    yield "reload", at_once, measure_reload, 2 if small else 5
+    yield "lines", in_turns, measure_lines, 800 if small else given.lines
 
 
 def main():
     given = arguments()
-    counts = [3] if given.smoke else [1, 24, given.jobs]
-    times = 1 if given.smoke else given.rounds
-    plan = [("start", measure_start, count, times) for count in counts]
-    plan.append(("quiet", measure_quiet, 1 if given.smoke else 30, min(times, 3)))
-    if not given.smoke:
-        plan.append(("restart", measure_restart, 20, 1))
-    plan.append(("reload", measure_reload, 2 if given.smoke else 5, 1))
-    plan.append(("lines", measure_lines, 800 if given.smoke else given.lines, times))
-    kinds, results = chosen(given.only), {}
+    kinds, times = chosen(given.only), 1 if given.smoke else given.rounds
     with tempfile.TemporaryDirectory(prefix="pmtr-bench-") as directory:
         os.chmod(directory, 0o755)
-        for name, measure, argument, times in plan:
+        for name, way, measure, argument in plan(given):
             if not given.rows or name in given.rows.split(","):
-                print(f"bench: {name} {argument}", file=sys.stderr)
-                rounds(kinds, directory, measure, argument, times, results)
-    table(kinds, results)
-    tell_noise()
+                began = time.monotonic()
+                way(kinds, directory, measure, argument, times)
+                print(f"bench: {name} {argument}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    lines = list(section(kinds)) if given.markdown or given.update else [*table(kinds), "", *quality()]
+    print("\n".join(lines))
     for kind in kinds:
-        if not all(results[row].get(kind.name) for row in results) and kind in (Pmtr, Other):
+        if not all(RESULTS[row].get(kind.name) for row in RESULTS) and kind in (Pmtr, Other):
             sys.exit(f"bench: {kind.name} is not in every row")
+    if given.update:
+        update(given.update, lines)
 
 
+HEADING = "## Beside other supervisors"
 PARTS = os.environ["BENCH_PARTS"]
 PRIVATE_DEV = os.environ.get("BENCH_PRIVATE_DEV") == "1"
 Pmtr.program = os.environ["BENCH_PMTR"]
 Other.program = os.environ.get("PMTR_OTHER")
 Other.name = os.environ.get("PMTR_OTHER_NAME", "PMTR_OTHER")
-NOISE, NOTES = [], {}
+NOISE, RESULTS, REMARKS = [], {}, {}
 
 if __name__ == "__main__":
     main()

@@ -9,11 +9,15 @@
 
 use std::alloc::System;
 use std::ffi::{c_char, c_int};
+use std::panic;
 
 use pmtr::sys::heap::Heap;
 
 #[global_allocator]
 static HEAP: Heap<System> = Heap::new(System);
+
+/// The exit status of a program that has panicked.
+const PANICKED: c_int = 101;
 
 /// What libc calls.
 ///
@@ -24,5 +28,7 @@ static HEAP: Heap<System> = Heap::new(System);
 pub unsafe extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     // SAFETY: as the caller says.
     let arguments = unsafe { pmtr::sys::arguments::Arguments::new(count, words) };
-    pmtr::sys::start::main(arguments).into()
+    // As Rust's runtime does it, where a panic does not abort.
+    let ended = panic::catch_unwind(|| pmtr::sys::start::main(arguments));
+    ended.map_or(PANICKED, c_int::from)
 }

@@ -32,7 +32,8 @@ pub(super) struct Tables {
     pub log: Page<Mutex<Log>>,
     pub supervisor: Page<Mutex<Supervisor>>,
     pub streams: Page<Mutex<Streams>>,
-    /// The datagram that was read, or the one that is being written.
+    /// The datagram that was read, or the one that is being written; and the stack of a
+    /// process that is being started.
     pub datagram: Page<Mutex<[u8; DATAGRAM_BYTES]>>,
 }
 

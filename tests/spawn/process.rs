@@ -80,6 +80,21 @@ fn ignore(signal: i32) {
 }
 
 #[test]
+fn has_its_log_however_many_files_we_have_open() {
+    if !apart("process::has_its_log_however_many_files_we_have_open", |_| ()) {
+        return;
+    }
+    let world = World::new();
+    let open: Vec<_> = (0..200).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+    // What it writes comes, and so does the end of it, though others may be started since.
+    for _ in 0..2 {
+        assert_eq!(world.output("cmd /bin/echo here"), "here\n");
+        assert_eq!(world.output("cmd /bin/ls /proc/self/fd"), "0\n1\n2\n3\n");
+    }
+    assert!(open.iter().all(|file| file.metadata().is_ok()), "it has closed ours");
+}
+
+#[test]
 fn sigpipe_ends_it() {
     let job = "cmd /bin/sh -c 'yes | true; kill -PIPE $$; echo alive'".replace('\'', "\"");
     assert_eq!(World::new().run(&job).status, ExitStatus::Signal(libc::SIGPIPE));

@@ -4,8 +4,9 @@
 //! 0. its record in the state file, so that it is known if pmtr is killed
 //! 1. **session**: a session and a process group of its own, so that pmtr's
 //!    terminal is not the job's, and the group can be killed
-//! 2. **signals**: all dispositions default, SIGPIPE too, which Rust ignores;
-//!    then nothing is blocked, so from here on SIGTERM ends it
+//! 2. **signals**: all dispositions default, SIGPIPE too, which Rust ignores, and
+//!    whatever pmtr was started with; then nothing is blocked, so from here on
+//!    SIGTERM ends it
 //! 3. umask 022
 //! 4. **dir**, as pmtr's user; what is relative below is relative to it
 //! 5. **user** and **groups**, looked up while there are no limits yet
@@ -24,19 +25,20 @@
 //! The first step that fails ends it all: it is written to the pipe of
 //! failures, and the child exits with 127.
 //!
-//! A supervisor has one thread, so the child may do whatever pmtr may, and
-//! what it does to memory is not seen by pmtr (unlike after vfork(2)). Still it
-//! allocates nothing, but for what libc needs to look a user up, and has its
-//! tables on its own stack. Nothing here can panic.
+//! A supervisor has one thread, so the child may do whatever pmtr may. Most children
+//! run in pmtr's memory (see `clone`): they allocate nothing, and write nowhere but to
+//! their own stack, where their tables are. Only what looks a user up is a copy, for
+//! which libc allocates. Nothing here can panic.
 
 use core::convert::Infallible;
-use core::ffi::{c_int, c_uint, c_ulong, CStr};
+use core::ffi::{c_char, c_int, c_uint, c_ulong, CStr};
 use core::mem::{size_of, ManuallyDrop};
 use core::ptr;
 
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
-use super::env::{pointers, Environment, UserText, MAX_VARIABLES};
+use super::clone::leave_files;
+use super::env::{pointers, Environment, Inherited, UserText};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
 use super::user::User;
@@ -53,6 +55,7 @@ use nix::sys::stat::{umask, Mode};
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid, write};
 
 /// What the child starts from.
+#[derive(Clone, Copy)]
 pub(super) struct Start<'a> {
     pub(super) job: JobView<'a>,
     /// For stdout and stderr that have no file.
@@ -67,7 +70,17 @@ pub(super) struct Start<'a> {
     pub(super) supervisor: i32,
     /// When it was about to.
     pub(super) before: Instant,
+    /// What it gets of the supervisor's environment.
+    pub(super) inherited: &'a Inherited,
+    /// The signals whose dispositions are not those by default.
+    pub(super) disposed: Signals,
+    /// Whether it is a [guest](super::clone).
+    pub(super) is_guest: bool,
 }
+
+/// A set of signals: bit `n` is signal `n + 1`.
+#[derive(Clone, Copy)]
+pub(super) struct Signals(u64);
 
 /// Why it came to nothing; the code 0 is an unknown user.
 #[derive(Clone, Copy)]
@@ -78,7 +91,7 @@ pub(super) struct Failed {
 
 /// Becomes the job, or tells why not and exits.
 ///
-/// Not inlined: its tables would be in the frame that pmtr forks from.
+/// Not inlined: what it needs would be in the frame that pmtr forks from.
 #[inline(never)]
 pub(super) fn run(start: &Start<'_>) -> ! {
     let _no_way_back = NoWayBack;
@@ -93,9 +106,12 @@ pub(super) fn run(start: &Start<'_>) -> ! {
 
 fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     let job = start.job;
+    if start.is_guest {
+        leave_files().map_err(at(Stage::Session))?;
+    }
     record(start);
     setsid().map_err(at(Stage::Session))?;
-    default_signals().map_err(at(Stage::Signals))?;
+    default_signals(start.disposed).map_err(at(Stage::Signals))?;
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     enter_dir(job).map_err(at(Stage::Dir))?;
     let user = look_up(job)?;
@@ -109,7 +125,7 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     close_above_2();
     let files = file_limit(job).unwrap_or(start.files);
     limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
-    execute(job, user.as_ref())
+    execute(start, user.as_ref())
 }
 
 /// Records the process, so that it is found if pmtr is killed. A record that
@@ -130,22 +146,39 @@ fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
     move |errno| Failed { stage, code: errno as i32 }
 }
 
+/// Enough for the kernel's `struct sigaction` of any machine: all zeros is
+/// `SIG_DFL`, no flags, and nothing blocked.
+type Disposition = [u64; 8];
+
+const DEFAULT: Disposition = [0; 8];
+
+/// The signals whose dispositions are not the default ones in this process.
+pub(super) fn disposed() -> Signals {
+    let is_disposed = |signal: &c_long| {
+        let mut now = DEFAULT;
+        // SAFETY: the kernel reads nothing from a null pointer, and writes less than `now` has.
+        unsafe { sigaction(*signal, ptr::null(), &mut now) };
+        now != DEFAULT
+    };
+    Signals((1..=SIGNALS).filter(is_disposed).fold(0, |set, signal| set | 1 << (signal - 1)))
+}
+
 /// Makes all signals do what they do by default, then lets them in.
-fn default_signals() -> Result<(), Errno> {
-    /// Enough for the kernel's `struct sigaction` of any machine: all zeros is
-    /// `SIG_DFL`, no flags, and nothing blocked.
-    const DEFAULT: [u64; 8] = [0; 8];
-    const SIGNALS: c_long = 64;
-    for signal in 1..=SIGNALS {
-        // Not sigaction(3), which refuses the two signals that libc keeps for itself; pmtr can
-        // have been started with these ignored, too. SIGKILL and SIGSTOP are refused by the kernel.
+fn default_signals(Signals(disposed): Signals) -> Result<(), Errno> {
+    for signal in (1..=SIGNALS).filter(|signal| disposed >> (signal - 1) & 1 == 1) {
         // SAFETY: the kernel reads less than DEFAULT has, and writes nothing to a null pointer.
-        unsafe {
-            let (new, old) = (DEFAULT.as_ptr(), ptr::null_mut::<u64>());
-            libc::syscall(libc::SYS_rt_sigaction, signal, new, old, SIGNALS / 8);
-        }
+        unsafe { sigaction(signal, &DEFAULT, ptr::null_mut()) };
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+const SIGNALS: c_long = 64;
+
+/// Not sigaction(3), which refuses the two signals that libc keeps for itself; pmtr can
+/// have been started with these ignored, too.
+unsafe fn sigaction(signal: c_long, new: *const Disposition, old: *mut Disposition) {
+    // SAFETY: as the caller says.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, SIGNALS / 8) };
 }
 
 /// `dir`.
@@ -185,6 +218,9 @@ fn any_affinity(start: &Start<'_>) -> Result<(), Errno> {
 }
 
 /// `cpu`; `EINVAL` if no CPU of the set exists, or none that pmtr may use.
+///
+/// Not inlined, for its mask: see [`execute`].
+#[inline(never)]
 pub(in crate::sys) fn affinity(job: JobView<'_>) -> Result<(), Errno> {
     if job.cpus().is_empty() {
         return Ok(());
@@ -303,13 +339,39 @@ fn mark_each() {
 }
 
 /// `env`, `cmd`.
-fn execute(job: JobView<'_>, user: Option<&User>) -> Result<Infallible, Failed> {
-    let text = UserText::new(user).map_err(at(Stage::Env))?;
-    let environment = Environment::new(job, &text).map_err(at(Stage::Env))?;
-    let env = environment.pointers::<{ MAX_VARIABLES + 1 }>().map_err(at(Stage::Env))?;
+///
+/// Only a job that needs them pays for the tables of an environment of its own:
+/// every page of the stack that is used here is one more that pmtr has, or a copy gets.
+fn execute(start: &Start<'_>, user: Option<&User>) -> Result<Infallible, Failed> {
+    match user {
+        Some(user) => execute_as(start, user),
+        None if start.job.env().next().is_some() => execute_in(start, core::iter::empty()),
+        None => execute_with(start.job, start.inherited.as_ptr()),
+    }
+}
+
+#[inline(never)]
+fn execute_as(start: &Start<'_>, user: &User) -> Result<Infallible, Failed> {
+    let mut text = UserText::new();
+    text.write(user).map_err(at(Stage::Env))?;
+    execute_in(start, text.variables())
+}
+
+#[inline(never)]
+fn execute_in<'a>(
+    start: &Start<'a>,
+    user: impl Iterator<Item = &'a CStr>,
+) -> Result<Infallible, Failed> {
+    let mut environment = Environment::new(start.inherited);
+    environment.put(user).map_err(at(Stage::Env))?;
+    environment.put(start.job.env()).map_err(at(Stage::Env))?;
+    execute_with(start.job, environment.as_ptr())
+}
+
+fn execute_with(job: JobView<'_>, env: *const *const c_char) -> Result<Infallible, Failed> {
     let argv = pointers::<{ MAX_ARGS + 1 }>(job.argv()).map_err(at(Stage::Exec))?;
     // SAFETY: strings that end with a NUL, and arrays of them that end with a null pointer.
-    unsafe { libc::execve(job.program().as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    unsafe { libc::execve(job.program().as_ptr(), argv.as_ptr(), env) };
     Err(at(Stage::Exec)(Errno::last()))
 }
 

@@ -2,12 +2,12 @@
 //! implies, then its `env`, where what comes later wins.
 
 use core::ffi::{c_char, CStr};
+use core::marker::PhantomData;
 use core::ptr;
 
 use heapless::Vec;
 
 use super::user::User;
-use crate::config::JobView;
 use crate::limits::{MAX_ENV, MAX_INHERITED_ENV, PATH_BYTES};
 use nix::errno::Errno;
 
@@ -34,48 +34,73 @@ pub(super) const EMPTY: &CStr = match CStr::from_bytes_with_nul(b"\0") {
     Err(_) => unreachable!(),
 };
 
-/// `NAME=VALUE` strings, each name once.
+/// Pointers to strings, the last one null: what execve(2) takes.
+pub(super) type Pointers<const N: usize> = Vec<*const c_char, N>;
+
+/// What jobs get of pmtr's own environment, each name once: looked through
+/// when pmtr starts, not by every process that it starts.
+pub(super) struct Inherited {
+    pointers: Pointers<{ MAX_INHERITED_ENV + 1 }>,
+}
+
+impl Inherited {
+    /// Of a variable that is there twice the first one counts (getenv(3)).
+    pub(super) fn new() -> Self {
+        let mut variables: Vec<&CStr, MAX_INHERITED_ENV> = Vec::new();
+        for variable in own().take(MAX_INHERITED_ENV) {
+            let name = name(variable);
+            let is_there = variables.iter().any(|old| self::name(old) == name);
+            if !is_there && !OF_PMTR_ALONE.contains(&name) {
+                // It fits: no more are taken.
+                let _ = variables.push(variable);
+            }
+        }
+        let with_null = variables.iter().map(|variable| variable.as_ptr()).chain([ptr::null()]);
+        Inherited { pointers: with_null.collect() }
+    }
+
+    /// The environment of a job that adds nothing, in the form that execve(2) takes.
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// The environment of a job that adds something: `NAME=VALUE` strings, each name once.
 pub(super) struct Environment<'a> {
-    variables: Vec<&'a CStr, MAX_VARIABLES>,
+    pointers: Pointers<{ MAX_VARIABLES + 1 }>,
+    strings: PhantomData<&'a CStr>,
 }
 
 impl<'a> Environment<'a> {
-    /// The environment of `job`, in which `user` has been written down.
-    /// `E2BIG` is too many variables, which the parser does not let in.
-    pub(super) fn new(job: JobView<'a>, user: &'a UserText) -> Result<Self, Errno> {
-        let mut environment = Environment { variables: Vec::new() };
-        inherited().take(MAX_INHERITED_ENV).try_for_each(|own| environment.inherit(own))?;
-        user.variables().try_for_each(|variable| environment.put(variable))?;
-        job.env().try_for_each(|variable| environment.put(variable))?;
-        Ok(environment)
+    /// What is inherited.
+    pub(super) fn new(inherited: &'a Inherited) -> Self {
+        let own = inherited.pointers.iter().copied();
+        Environment { pointers: own.collect(), strings: PhantomData }
+    }
+
+    /// Adds variables, which take the place of those of the same name. `E2BIG` is
+    /// too many, which the parser does not let in.
+    pub(super) fn put(&mut self, variables: impl Iterator<Item = &'a CStr>) -> Result<(), Errno> {
+        variables.into_iter().try_for_each(|variable| self.put_one(variable))
     }
 
     /// The variables in the form that execve(2) takes.
-    pub(super) fn pointers<const N: usize>(&self) -> Result<Pointers<N>, Errno> {
-        pointers(self.variables.iter().copied())
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
     }
 
-    /// Of a variable that is there twice the first one counts (getenv(3)).
-    fn inherit(&mut self, variable: &'a CStr) -> Result<(), Errno> {
-        let name = name(variable);
-        if OF_PMTR_ALONE.contains(&name) || self.variables.iter().any(|v| self::name(v) == name) {
-            return Ok(());
-        }
-        self.push(variable)
-    }
-
-    fn put(&mut self, variable: &'a CStr) -> Result<(), Errno> {
-        match self.variables.iter_mut().find(|old| name(old) == name(variable)) {
-            Some(old) => {
-                *old = variable;
-                Ok(())
+    fn put_one(&mut self, variable: &'a CStr) -> Result<(), Errno> {
+        let end = self.pointers.len() - 1;
+        // SAFETY: all but the last pointer are of strings that live for `'a`.
+        let is_old = |old: &*const c_char| unsafe { name(CStr::from_ptr(*old)) } == name(variable);
+        match self.pointers[..end].iter().position(is_old) {
+            Some(at) => self.pointers[at] = variable.as_ptr(),
+            None => {
+                self.pointers.push(ptr::null()).map_err(|_| Errno::E2BIG)?;
+                self.pointers[end] = variable.as_ptr();
             }
-            None => self.push(variable),
         }
-    }
-
-    fn push(&mut self, variable: &'a CStr) -> Result<(), Errno> {
-        self.variables.push(variable).map_err(|_| Errno::E2BIG)
+        Ok(())
     }
 }
 
@@ -85,25 +110,25 @@ pub(super) struct UserText {
 }
 
 impl UserText {
-    /// Writes down the variables of a user, or nothing. `E2BIG` is an entry whose
-    /// strings take more than three times the longest path.
-    pub(super) fn new(user: Option<&User>) -> Result<Self, Errno> {
-        let mut text = UserText { text: Vec::new() };
-        for (name, value) in user.into_iter().flat_map(User::variables) {
-            let parts = [name.as_bytes(), b"=", value.to_bytes_with_nul()];
-            parts.iter().try_for_each(|part| text.text.extend_from_slice(part)).map_err(full)?;
-        }
-        Ok(text)
+    pub(super) const fn new() -> Self {
+        UserText { text: Vec::new() }
     }
 
-    fn variables(&self) -> impl Iterator<Item = &CStr> {
+    /// Writes down the variables of a user. `E2BIG` is an entry whose strings take
+    /// more than three times the longest path.
+    pub(super) fn write(&mut self, user: &User) -> Result<(), Errno> {
+        for (name, value) in user.variables() {
+            let parts = [name.as_bytes(), b"=", value.to_bytes_with_nul()];
+            parts.iter().try_for_each(|part| self.text.extend_from_slice(part)).map_err(full)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn variables(&self) -> impl Iterator<Item = &CStr> {
         let with_nul = self.text.split_inclusive(|byte| *byte == 0);
         with_nul.filter_map(|string| CStr::from_bytes_with_nul(string).ok())
     }
 }
-
-/// Pointers to strings, the last one null: what execve(2) takes.
-pub(super) type Pointers<const N: usize> = Vec<*const c_char, N>;
 
 /// The pointers to `strings`; `E2BIG` if there are more than `N - 1`.
 pub(super) fn pointers<'a, const N: usize>(
@@ -120,7 +145,7 @@ pub(super) fn pointers<'a, const N: usize>(
 /// How many variables of pmtr's own environment jobs do not get, because there are more than
 /// [`MAX_INHERITED_ENV`].
 pub(in crate::sys) fn left_out() -> usize {
-    inherited().skip(MAX_INHERITED_ENV).count()
+    own().skip(MAX_INHERITED_ENV).count()
 }
 
 fn full((): ()) -> Errno {
@@ -133,7 +158,7 @@ fn name(variable: &CStr) -> &[u8] {
 }
 
 /// pmtr's own environment.
-fn inherited() -> impl Iterator<Item = &'static CStr> {
+fn own() -> impl Iterator<Item = &'static CStr> {
     extern "C" {
         static environ: *const *const c_char;
     }

@@ -1,23 +1,27 @@
 //! Starts jobs (fork(2), execve(2)).
 //!
-//! The supervisor only forks; everything else happens in the child, see
+//! The supervisor only makes a process; everything else happens in the child, see
 //! `child`. All children tell what they failed in over one pipe.
 
 mod child;
+mod clone;
 mod env;
 mod limit;
 mod report;
 mod user;
 
-use super::std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
-use super::{clock, state::Entry};
+use super::tables::{take, TABLES};
+use super::{clock, pages, state::Entry};
 
 use crate::config::JobView;
-use crate::supervise::Errno;
-use child::Start;
+use child::{Signals, Start};
+use env::Inherited;
+use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
+use nix::libc;
+use nix::unistd::{getpid, pipe2, read};
 use report::RECORD_BYTES;
 
 pub(super) use child::{affinity, enter_dir, nice, NoWayBack};
@@ -39,15 +43,23 @@ pub struct Spawner {
     reports: OwnedFd,
     /// The limit on open files that jobs get.
     files: Limit,
+    /// What a process is to be rid of: what is the same for all of them is asked once.
+    disposed: Signals,
+    inherited: Inherited,
+    /// Has a low number, by which a process that is started gets its end of the log's pipe.
+    lent: OwnedFd,
 }
 
 impl Spawner {
     /// A spawner whose jobs get `files` as their limit on open files, unless
-    /// they have an `ulimit -n`: what [`raise_file_limit`] returned.
+    /// they have an `ulimit -n`: what [`raise_file_limit`] returned. From here on neither
+    /// the environment nor the disposition of a signal may change.
     pub fn new(files: Limit) -> io::Result<Self> {
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Spawner { failures, reports, files })
+        let (disposed, inherited) = (child::disposed(), Inherited::new());
+        let lent = reports.try_clone()?;
+        Ok(Spawner { failures, reports, files, disposed, inherited, lent })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -81,25 +93,78 @@ impl Spawner {
         job: JobView<'_>,
         log: Option<BorrowedFd<'_>>,
         entry: Option<Entry<'_>>,
-    ) -> Result<i32, Errno> {
-        let (reports, files) = (self.reports.as_fd(), self.files);
-        let (supervisor, before) = (getpid().as_raw(), clock::now());
-        let start = Start { job, log, reports, files, entry, supervisor, before };
-        // SAFETY: the supervisor has one thread, so no lock is held by another one.
-        match unsafe { fork() } {
-            Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
-            Ok(ForkResult::Child) => child::run(&start),
-            Err(error) => Err(super::errno(error)),
+    ) -> Result<i32, crate::supervise::Errno> {
+        let start = self.start(job, log, entry);
+        let mut stack = take(&TABLES.datagram);
+        let guest = self.spawn_guest(&start, pages::mostly_whole(&mut stack[..]));
+        guest.unwrap_or_else(|| clone::copy(&start)).map_err(super::errno)
+    }
+
+    fn start<'a>(
+        &'a self,
+        job: JobView<'a>,
+        log: Option<BorrowedFd<'a>>,
+        entry: Option<Entry<'a>>,
+    ) -> Start<'a> {
+        Start {
+            job,
+            log,
+            reports: self.reports.as_fd(),
+            files: self.files,
+            entry,
+            supervisor: getpid().as_raw(),
+            before: clock::now(),
+            inherited: &self.inherited,
+            disposed: self.disposed,
+            is_guest: false,
         }
+    }
+
+    /// None where it is to be a copy.
+    fn spawn_guest(&self, start: &Start<'_>, stack: &mut [u8]) -> Option<nix::Result<i32>> {
+        let files = start.entry.map_or([None; 2], |entry| entry.files());
+        let kept =
+            [start.reports, self.lent.as_fd()].into_iter().chain(files.into_iter().flatten());
+        if !clone::can_be_guest(start.job) || !kept.into_iter().all(clone::goes_along) {
+            return None;
+        }
+        let far = start.log.filter(|log| !clone::goes_along(*log));
+        far.map_or(Ok(()), |log| self.lend(log)).ok()?;
+        let log = far.map_or(start.log, |_| Some(self.lent.as_fd()));
+        let pid = clone::guest(&Start { log, is_guest: true, ..*start }, stack);
+        if far.is_some() {
+            // Who reads the job's output is to see its end.
+            let _ = self.lend(start.reports);
+        }
+        match pid {
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => None,
+            pid => Some(pid),
+        }
+    }
+
+    /// Makes another descriptor known by a number that goes along with every guest.
+    fn lend(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
+        // SAFETY: what `lent` was open for so far is nobody else's, and it is open for `fd` then.
+        let result = unsafe { libc::dup3(fd.as_raw_fd(), self.lent.as_raw_fd(), libc::O_CLOEXEC) };
+        Errno::result(result).map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::std::prelude::v1::*;
-    use super::super::std::{assert_eq, panic};
+    use super::super::std::{assert, assert_eq, boxed::Box, format, panic, prelude::v1::*, vec};
     use super::*;
+    use crate::config::{parse, Config};
+    use crate::limits::{DATAGRAM_BYTES, MAX_ARGS, MAX_ENV};
     use nix::sys::wait::{waitpid, WaitStatus};
+    use nix::unistd::{fork, ForkResult};
+
+    fn job(options: &str) -> Box<Config> {
+        let text = format!("job {{\n name test\n cmd /bin/true\n {options}\n}}\n");
+        let mut config = Box::default();
+        parse(text.as_bytes(), &mut config, &mut |_| ()).unwrap();
+        config
+    }
 
     #[test]
     fn a_child_that_panics_does_not_come_back() {
@@ -112,6 +177,34 @@ mod tests {
             ForkResult::Parent { child } => {
                 assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 127)));
             }
+        }
+    }
+
+    #[test]
+    fn pmtr_waits_for_no_job_that_may_have_to_wait() {
+        for options in ["user root", "in /tmp/fifo", "out /tmp/fifo", "err /tmp/fifo"] {
+            assert!(!clone::can_be_guest(job(options).job(0)), "{options}");
+        }
+        assert!(clone::can_be_guest(job("dir /\n env A=1\n cpu 0\n ulimit -n 9").job(0)));
+    }
+
+    #[test]
+    fn the_stack_of_a_guest_is_far_larger_than_what_it_needs() {
+        let words = " word".repeat(MAX_ARGS - 1);
+        let env: String = (0..MAX_ENV).map(|n| format!(" env V{n}=x\n")).collect();
+        let config = job(&format!("cpu 0\n ulimit -n 9\n{env}"));
+        let many = format!("job {{\n name test\n cmd /bin/true{words}\n cpu 0\n{env}}}\n");
+        let mut largest: Box<Config> = Box::default();
+        parse(many.as_bytes(), &mut largest, &mut |_| ()).unwrap();
+        let spawner = Spawner::new(Limit::both(256)).unwrap();
+        for config in [config, largest] {
+            let mut stack = vec![0xa5; DATAGRAM_BYTES];
+            let start = spawner.start(config.job(0), None, None);
+            let Some(pid) = spawner.spawn_guest(&start, &mut stack) else { return };
+            let pid = nix::unistd::Pid::from_raw(pid.unwrap());
+            assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 0)));
+            let untouched = stack.iter().take_while(|&&byte| byte == 0xa5).count();
+            assert!((DATAGRAM_BYTES / 2..DATAGRAM_BYTES).contains(&untouched), "{untouched}");
         }
     }
 }

@@ -191,7 +191,12 @@ pub struct Entry<'a> {
     name: Name,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// What a process needs to have open to write it.
+    pub(in crate::sys) fn files(&self) -> [Option<BorrowedFd<'a>>; NAMES] {
+        self.files
+    }
+
     /// Writes the record. Async-signal-safe (signal-safety(7)).
     pub fn write(&self, pid: i32, before: Instant, after: Instant) -> Result<(), Errno> {
         let Some(era) = &self.era else { return Ok(()) };

@@ -1,0 +1,73 @@
+//! How a process comes into being (clone(2)): as a copy, or as a guest.
+//!
+//! A copy (fork(2)) has memory of its own. It may wait and allocate as it likes, but
+//! that its memory and its descriptors are copied, and are let go of when it becomes
+//! its program, is most of what a start costs.
+//!
+//! A guest runs in pmtr's memory, on a stack that is lent to it, while pmtr waits until
+//! it has become its program or has exited: as after vfork(2). It shares the
+//! descriptors, too, until it takes the few that it needs with it ([`leave_files`]).
+//! Nothing that it does may take long, so it is for jobs without `user`, `in`, `out`
+//! and `err`: name services and FIFOs are waited for by copies only.
+
+use core::ffi::{c_int, c_uint, c_void};
+
+use super::super::std::os::fd::{AsRawFd, BorrowedFd};
+use super::super::std::prelude::v1::*;
+use super::child::{self, Start};
+use crate::config::JobView;
+use nix::errno::Errno;
+use nix::libc::{self, c_long};
+use nix::sched::{unshare, CloneFlags};
+use nix::unistd::{fork, ForkResult};
+
+/// The descriptors below this one go with a guest; there are as few others to be looked at.
+const LEFT_FILES: c_int = 64;
+
+/// Whether what a process for this job does until it is its program takes no time.
+pub(super) fn can_be_guest(job: JobView<'_>) -> bool {
+    let opens = job.stdin().or(job.out()).or(job.err());
+    opens.is_none() && job.user().is_none()
+}
+
+/// Whether a guest can take this descriptor with it.
+pub(super) fn goes_along(fd: BorrowedFd<'_>) -> bool {
+    fd.as_raw_fd() < LEFT_FILES
+}
+
+/// Starts a guest, which runs on `stack`; returns when it needs that no more.
+/// `EINVAL`, `ENOSYS` or `EPERM`: there are no guests here (an emulator, a sandbox).
+pub(super) fn guest(start: &Start<'_>, stack: &mut [u8]) -> Result<i32, Errno> {
+    const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
+    let top = stack.as_mut_ptr_range().end.cast();
+    let start = (start as *const Start<'_>).cast_mut().cast();
+    // SAFETY: the process has the stack for itself, only reads what `start` refers to, and
+    // ends, as far as this memory is concerned, before this call does.
+    Errno::result(unsafe { libc::clone(enter, top, FLAGS, start) })
+}
+
+extern "C" fn enter(start: *mut c_void) -> c_int {
+    // SAFETY: what `guest` has been given.
+    child::run(unsafe { &*start.cast::<Start<'_>>() })
+}
+
+/// Starts a copy.
+pub(super) fn copy(start: &Start<'_>) -> Result<i32, Errno> {
+    // SAFETY: the supervisor has one thread, so no lock is held by another one.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child.as_raw()),
+        ForkResult::Child => child::run(start),
+    }
+}
+
+/// Makes the descriptors that a guest goes with its own; from here on it may open and close.
+pub(super) fn leave_files() -> Result<(), Errno> {
+    const LAST: c_long = c_uint::MAX as c_long;
+    const UNSHARE: c_long = libc::CLOSE_RANGE_UNSHARE as c_long;
+    let first = c_long::from(LEFT_FILES);
+    // SAFETY: closes descriptors of this process alone, which is about to become another program.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, LAST, UNSHARE) } {
+        0 => Ok(()),
+        _ => unshare(CloneFlags::CLONE_FILES), // before Linux 5.9
+    }
+}
