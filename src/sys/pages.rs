@@ -1,6 +1,7 @@
 //! Pages of memory that are needed now and then, and given back in between (madvise(2)).
 
 use super::std::prelude::v1::*;
+use super::std::sync::Mutex;
 use crate::limits::PAGE_BYTES;
 use core::ffi::c_void;
 use core::mem::size_of;
@@ -39,6 +40,16 @@ pub(super) unsafe fn give_back<T>(table: &mut T) {
     let at = core::ptr::addr_of_mut!(*table).cast::<u8>();
     // SAFETY: as the caller says.
     unsafe { give_back_pages(at, size_of::<T>()) }
+}
+
+/// The same for one that is shared, but that nobody uses now.
+///
+/// # Safety
+///
+/// As for [`give_back`], and nobody else may look at it meanwhile.
+pub(super) unsafe fn give_back_shared<T>(table: &Mutex<T>) {
+    // SAFETY: as the caller says.
+    unsafe { give_back_pages(core::ptr::addr_of!(*table).cast_mut().cast(), size_of::<Mutex<T>>()) }
 }
 
 /// # Safety

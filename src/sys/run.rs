@@ -10,7 +10,7 @@ use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
-use super::tables::{take, Files, TABLES};
+use super::tables::{self, Files};
 use super::timer::Timer;
 use super::udp::Udp;
 use super::{clock, heap, log, pages, reap};
@@ -109,8 +109,7 @@ impl Shell {
             let is_idle = !is_more_to_read && !is_more_to_do;
             if is_idle && core::mem::take(&mut self.was_deep) {
                 pages::give_back_stack();
-                // Processes that were started have had their stack there.
-                pages::give_back_bytes(&mut take(&TABLES.datagram)[..]);
+                tables::give_back_datagram();
             }
             let found = self.poller.wait(&mut ready, is_idle);
             for n in 0..found {

@@ -8,6 +8,7 @@
 
 use super::config_file::Text;
 use super::log::Log;
+use super::pages;
 use super::std::sync::{Mutex, MutexGuard, PoisonError};
 use super::streams::Streams;
 use super::watch::Watch;
@@ -54,6 +55,16 @@ impl<T> Deref for Page<T> {
 pub struct Files {
     pub watch: Watch,
     pub text: Text,
+}
+
+/// Gives back the memory of the datagram, in which processes that were started
+/// have had their stack.
+pub(super) fn give_back_datagram() {
+    let is_free = TABLES.datagram.try_lock().is_ok();
+    if is_free {
+        // SAFETY: there is one thread, and a lock that nobody has is zeros, as its bytes may be.
+        unsafe { pages::give_back_shared(&TABLES.datagram) };
+    }
 }
 
 /// Takes a table. There is one thread: whoever has it already is further up in it.
