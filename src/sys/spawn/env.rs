@@ -7,6 +7,7 @@ use core::ptr;
 
 use heapless::Vec;
 
+use super::super::std::boxed::Box;
 use super::user::User;
 use crate::limits::{MAX_ENV, MAX_INHERITED_ENV, PATH_BYTES};
 use nix::errno::Errno;
@@ -38,13 +39,16 @@ pub(super) const EMPTY: &CStr = match CStr::from_bytes_with_nul(b"\0") {
 pub(super) type Pointers<const N: usize> = Vec<*const c_char, N>;
 
 /// What jobs get of pmtr's own environment, each name once: looked through
-/// when pmtr starts, not by every process that it starts.
+/// when pmtr starts, not by every process that it starts. On the heap, where it takes as
+/// much as it needs: pmtr's stack is small.
 pub(super) struct Inherited {
-    pointers: Pointers<{ MAX_INHERITED_ENV + 1 }>,
+    pointers: Box<[*const c_char]>,
 }
 
 impl Inherited {
     /// Of a variable that is there twice the first one counts (getenv(3)).
+    /// Not inlined, as it needs room for all.
+    #[inline(never)]
     pub(super) fn new() -> Self {
         let mut variables: Vec<&CStr, MAX_INHERITED_ENV> = Vec::new();
         for variable in own().take(MAX_INHERITED_ENV) {
