@@ -62,7 +62,8 @@
 //!   it before reaping knows why; a successful start costs nothing.
 //! - **A process is started in pmtr's own memory** (clone(2) as vfork(2) does it) where nothing on
 //!   its way to its program can hold it up: that costs a third of a fork(2). Where
-//!   a user is looked up, or a file opened that may be a FIFO, it is a copy, and pmtr goes on.
+//!   a user is looked up, a file opened that may be a FIFO, or the program is not
+//!   known to be at hand, it is a copy, and pmtr goes on.
 //! - **Users are looked up by the child**: always as the system has them now,
 //!   and a name service that blocks or allocates blocks one job.
 //! - **The group of a stopped job is killed while its leader is a zombie**:

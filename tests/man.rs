@@ -5,7 +5,9 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use common::World;
 use pmtr::config::{options, Resource};
@@ -43,6 +45,33 @@ fn pmtr_8_has_every_command_line_option() {
     for option in options.iter().map(|option| option.trim_matches([',', ';', ':'])) {
         let option = option.strip_prefix('-').unwrap();
         assert!(has_macro(&page, "Fl", option), "pmtr.8 does not have -{option}");
+    }
+}
+
+#[test]
+fn pmtr_setup_initscript_8_has_every_option() {
+    let page = read("pmtr-setup-initscript.8");
+    let help = Command::new("sh").args(["init/setup-initscript", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = help.split(|c: char| c.is_whitespace() || "[]|".contains(c));
+    let options: BTreeSet<&str> = words.filter_map(|word| word.strip_prefix("--")).collect();
+    assert!(options.len() >= 13 && options.contains("no-color"), "{options:?}");
+    for option in options {
+        let item = format!(".It Fl -{option}");
+        let has_item =
+            page.lines().any(|line| line == item || line.starts_with(&(item.clone() + " ")));
+        assert!(has_item, "pmtr-setup-initscript.8 has no item for --{option}");
+    }
+}
+
+#[test]
+fn sections_that_the_pages_refer_to_are_there() {
+    let pages = ["pmtr.8", "pmtr.conf.5", "pmtr-setup-initscript.8"].map(read);
+    let lines = || pages.iter().flat_map(|page| page.lines());
+    let references: Vec<&str> = lines().filter_map(|line| line.strip_prefix(".Sx ")).collect();
+    assert!(references.len() >= 5, "{references:?}");
+    for section in references.iter().map(|section| section.trim_end_matches([' ', '.', ','])) {
+        assert!(lines().any(|line| line == format!(".Sh {section}")), "no section {section}");
     }
 }
 

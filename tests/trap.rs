@@ -38,26 +38,7 @@ fn main() -> ExitCode {
             set_trap(&OpenOptions::new().read(true).write(true).open(file).unwrap());
             ExitCode::from(pmtr::sys::start::main(env::args_os()))
         }
-        None => test(),
-    }
-}
-
-/// As the harness of other tests does it.
-fn test() -> ExitCode {
-    println!("\nrunning 1 test");
-    let is_asked_for =
-        env::args().skip(1).filter(|word| !word.starts_with('-')).all(|word| NAME.contains(&word));
-    if !is_asked_for || common::skipped(NAME) {
-        return ExitCode::SUCCESS;
-    }
-    let is_good = thread::spawn(the_program_does_not_allocate_once_it_has_started).join().is_ok();
-    let (word, passed) = if is_good { ("ok", 1) } else { ("FAILED", 0) };
-    println!("test {NAME} ... {word}\n");
-    println!("test result: {word}. {passed} passed; {} failed; 0 ignored", 1 - passed);
-    if is_good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+        None => common::run_alone(NAME, the_program_does_not_allocate_once_it_has_started),
     }
 }
 

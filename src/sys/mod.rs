@@ -21,6 +21,7 @@ pub mod pidfile;
 pub mod poll;
 pub mod reap;
 mod reload;
+mod rest;
 pub mod room;
 mod run;
 pub mod signals;

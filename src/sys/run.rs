@@ -2,6 +2,7 @@
 
 use super::config_file::ConfigFile;
 use super::poll::{Interest, Poller, Ready, Token};
+use super::rest::Rest;
 use super::signals::{Request, Signals};
 use super::spawn::{self, Report, Spawner};
 use super::state::State;
@@ -39,7 +40,8 @@ pub struct Shell {
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
     pub(super) cwd: CString,
-    /// Set when all jobs are gone: until when the log is waited for.
+    rest: Rest,
+    /// Set when all is gone: until when the log is waited for.
     leaving: Option<Instant>,
     /// Something was done that may have taken more of the stack than waiting does.
     pub(super) was_deep: bool,
@@ -69,6 +71,7 @@ impl Shell {
             state,
             config,
             cwd: current_dir()?,
+            rest: Rest::default(),
             leaving: None,
             was_deep: true,
         };
@@ -99,6 +102,9 @@ impl Shell {
         loop {
             let is_more_to_do = self.act();
             let now = clock::now();
+            if self.rest.look(now) {
+                self.leave(now);
+            }
             self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
             let is_more_to_read = self.streams.turn(now, &self.poller);
             log::flush(now, Some(&self.poller));
@@ -123,7 +129,8 @@ impl Shell {
         let supervisor = self.supervisor.next_deadline();
         let rest =
             [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        rest.into_iter().chain([supervisor, self.udp.deadline()]).flatten().min()
+        let last = [supervisor, self.udp.deadline(), self.rest.deadline()];
+        rest.into_iter().chain(last).flatten().min()
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -180,8 +187,13 @@ impl Shell {
             Action::Look { job } => self.tell_digest(job),
             Action::Signal { pid, signal } => self.signal(pid, signal),
             Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
-            Action::Exit => self.leaving = Some(now + LAST_WORDS),
+            Action::Exit if self.rest.ask(now) => self.leave(now),
+            Action::Exit => {}
         }
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.leaving = Some(now + LAST_WORDS);
     }
 
     fn spawn(&mut self, job: JobId) {

@@ -12,6 +12,7 @@
 // Every file of tests is a program of its own, and none of them uses everything.
 #![allow(dead_code, unused_imports)]
 
+mod alone;
 mod log;
 mod patience;
 pub mod process;
@@ -22,6 +23,7 @@ pub mod tour;
 pub mod udp;
 mod world;
 
+pub use alone::run_alone;
 pub use log::{Log, Record};
 pub use patience::{eventually, patiently, stretched, LONG, SHORT};
 pub use process::{alive, children_of};

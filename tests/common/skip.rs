@@ -14,6 +14,9 @@ const NOT_UNDER_EMULATION: &[(&str, &str)] = &[
     ("ulimit_sets_the_limits_of_memory", MEMORY),
     ("a_job_that_a_real_time_signal_ended_is_not_lost", REAL_TIME),
     ("jobs_block_and_ignore_no_signal", REAL_TIME),
+    ("limits_that_leave_no_room_for_the_program", TRACE),
+    ("more_words_than_a_program_can_be_given", TRACE),
+    ("programs_that_only_the_kernel_can_judge", TRACE),
     ("real_time_signals_are_seen", REAL_TIME),
 ];
 
@@ -27,6 +30,7 @@ const NOT_UNDER_OLDER_EMULATION: &[(&str, &str)] = &[
 ];
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
+const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
 const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that itself";
 

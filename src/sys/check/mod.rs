@@ -3,26 +3,27 @@
 //! For each job a child goes through the same steps as between fork and exec,
 //! as far as they leave no trace, and asks the kernel about the rest as the
 //! user that it has become by then (access(2)). So permissions, read-only file
-//! systems and access control lists are judged by who knows them. Nothing is
-//! created, opened for writing, or run.
+//! systems and access control lists are judged by who knows them. At last it begins the
+//! program, as far as its first instruction (`trial`). Nothing is created, opened for writing, or run.
 
+mod files;
 mod program;
+mod trial;
 
 use core::ffi::CStr;
 use core::fmt::{self, Display};
 
 use super::spawn::{self, Limit, NoWayBack, User};
-use super::stat::stat;
 use super::std::io::{self, Read, Write};
 use super::std::{format, fs::File, prelude::v1::*, vec};
 use crate::config::{Config, JobView};
 use crate::name::{write_lossy, Name};
+use files::{appendable, readable, readable_file, Judgement};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::sys::stat::SFlag;
 use nix::sys::wait::{waitpid, WaitStatus};
-use nix::unistd::{access, fork, pipe2, AccessFlags, ForkResult};
+use nix::unistd::{fork, pipe2, ForkResult};
 
 /// Looks for what would keep the enabled jobs of a configuration from starting,
 /// if they were started by the user that calls this. Tells `found` the line of
@@ -54,7 +55,7 @@ fn ask_child(job: JobView<'_>) -> io::Result<String> {
     // SAFETY: `pmtr -t` has one thread, so no lock is held by another one.
     let ForkResult::Parent { child } = (unsafe { fork() })? else {
         let _no_way_back = NoWayBack;
-        Examiner { job, lost: false, out: File::from(out) }.examine();
+        Examiner { job, lost: false, problems: 0, out: File::from(out) }.examine();
         exit(0)
     };
     drop(out);
@@ -76,6 +77,8 @@ struct Examiner<'a> {
     job: JobView<'a>,
     /// Not in the job's directory, so nothing can be said about relative paths.
     lost: bool,
+    /// How many were told.
+    problems: u32,
     out: File,
 }
 
@@ -87,14 +90,20 @@ impl Examiner<'_> {
         self.nice();
         self.cpu();
         self.ulimits();
+        let trial = match self.problems {
+            0 => trial::try_start(self.job, user.as_ref()),
+            // One of these is what it would tell.
+            _ => Ok(()),
+        };
         if let Some(user) = user {
             self.switch_to(&user);
         }
         self.files();
-        self.program();
+        self.program(trial);
     }
 
     fn say(&mut self, problem: fmt::Arguments<'_>) {
+        self.problems += 1;
         // A reader that has gone wants to hear no more.
         let _ = writeln!(self.out, "{problem}");
     }
@@ -170,9 +179,9 @@ impl Examiner<'_> {
     }
 
     fn files(&mut self) {
-        let readable: Judgement = |path| access(path, AccessFlags::R_OK);
-        let files = [
-            ("in", self.job.stdin(), readable),
+        let input = self.job.stdin().unwrap_or(spawn::DEV_NULL);
+        let files: [(_, _, Judgement); 3] = [
+            ("in", Some(input), readable),
             ("out", self.job.out(), appendable),
             ("err", self.job.err(), appendable),
         ];
@@ -196,49 +205,18 @@ impl Examiner<'_> {
         !self.lost || path.to_bytes().starts_with(b"/")
     }
 
-    fn program(&mut self) {
+    /// What a look at the file tells has better words than the trial.
+    fn program(&mut self, trial: Result<(), trial::Failure>) {
         let path = self.job.program();
         if !self.knows(path) {
             return;
         }
-        if let Err(refusal) = program::examine(path) {
-            self.say(format_args!("cmd {}: {refusal}", Shown(path)));
+        match (program::examine(path), trial) {
+            (Err(refusal), _) => self.say(format_args!("cmd {}: {refusal}", Shown(path))),
+            (Ok(()), Err(failure)) => self.say(format_args!("cmd {}: {failure}", Shown(path))),
+            (Ok(()), Ok(())) => {}
         }
     }
-}
-
-type Judgement = fn(&CStr) -> Result<(), Errno>;
-
-fn readable_file(path: &CStr) -> Result<(), Errno> {
-    match kind(path)? {
-        SFlag::S_IFDIR => Err(Errno::EISDIR),
-        _ => access(path, AccessFlags::R_OK),
-    }
-}
-
-/// Whether a file can be opened for appending, or created.
-fn appendable(path: &CStr) -> Result<(), Errno> {
-    match kind(path) {
-        Ok(SFlag::S_IFDIR) => Err(Errno::EISDIR),
-        Ok(_) => access(path, AccessFlags::W_OK),
-        Err(Errno::ENOENT) => access(parent(path), AccessFlags::W_OK | AccessFlags::X_OK),
-        Err(error) => Err(error),
-    }
-}
-
-/// The directory that a file would be created in.
-fn parent(path: &CStr) -> &[u8] {
-    let path = path.to_bytes();
-    match path.iter().rposition(|byte| *byte == b'/') {
-        None => b".",
-        Some(0) => b"/",
-        Some(slash) => &path[..slash],
-    }
-}
-
-/// What sort of file it is (inode(7), "The file type and mode").
-fn kind(path: &CStr) -> Result<SFlag, Errno> {
-    Ok(SFlag::from_bits_truncate(stat(path)?.st_mode) & SFlag::S_IFMT)
 }
 
 /// Tries something that would change this process.

@@ -128,6 +128,21 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     execute(start, user.as_ref())
 }
 
+/// The steps from the limits on, without any that leaves a trace; the error that ends them.
+pub(super) fn last_steps(start: &Start<'_>, user: Option<&User>) -> Errno {
+    let steps = || -> Result<Infallible, Failed> {
+        limits(start.job).map_err(at(Stage::Ulimit))?;
+        user.map_or(Ok(()), |user| switch_user(user, None))?;
+        let files = file_limit(start.job).unwrap_or(start.files);
+        limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
+        execute(start, user)
+    };
+    match steps() {
+        Ok(never) => match never {},
+        Err(failed) => Errno::from_raw(failed.code),
+    }
+}
+
 /// Records the process, so that it is found if pmtr is killed. A record that
 /// cannot be written keeps no job from starting.
 fn record(start: &Start<'_>) {
@@ -286,7 +301,8 @@ fn redirect(job: JobView<'_>, log: Option<BorrowedFd<'_>>) -> Result<(), Failed>
     output(job.err(), log, |fd| dup2_stderr(fd)).map_err(at(Stage::Err))
 }
 
-const DEV_NULL: &CStr = match CStr::from_bytes_with_nul(b"/dev/null\0") {
+/// What a job reads that has no `in`.
+pub(in crate::sys) const DEV_NULL: &CStr = match CStr::from_bytes_with_nul(b"/dev/null\0") {
     Ok(path) => path,
     Err(_) => unreachable!(),
 };

@@ -7,13 +7,20 @@
 //! A guest runs in pmtr's memory, on a stack that is lent to it, while pmtr waits until
 //! it has become its program or has exited: as after vfork(2). It shares the
 //! descriptors, too, until it takes the few that it needs with it ([`leave_files`]).
-//! Nothing that it does may take long, so it is for jobs without `user`, `in`, `out`
-//! and `err`: name services and FIFOs are waited for by copies only.
+//! Nothing that it does may take long, so it is for jobs
+//!
+//! - without `user`, `in`, `out` and `err`: name services and FIFOs are waited for by copies;
+//! - without `cpu`, and no nicer than others: it could be kept from running for long;
+//! - whose program and `dir` are at hand (see `at_hand`): slow disks, and file systems of
+//!   other hosts, which may not answer at all, are waited for by copies, too;
+//! - and only if the pipe of failures has room for what all jobs can tell, as pmtr
+//!   does not read it meanwhile.
 
 use core::ffi::{c_int, c_uint, c_void};
 
 use super::super::std::os::fd::{AsRawFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
+use super::at_hand::is_at_hand;
 use super::child::{self, Start};
 use crate::config::JobView;
 use nix::errno::Errno;
@@ -27,7 +34,9 @@ const LEFT_FILES: c_int = 64;
 /// Whether what a process for this job does until it is its program takes no time.
 pub(super) fn can_be_guest(job: JobView<'_>) -> bool {
     let opens = job.stdin().or(job.out()).or(job.err());
-    opens.is_none() && job.user().is_none()
+    let waits = opens.is_some() || job.user().is_some();
+    let starves = job.nice() > 0 || !job.cpus().is_empty();
+    !waits && !starves && job.dir().map_or(true, is_at_hand) && is_at_hand(job.program())
 }
 
 /// Whether a guest can take this descriptor with it.

@@ -3,6 +3,7 @@
 //! The supervisor only makes a process; everything else happens in the child, see
 //! `child`. All children tell what they failed in over one pipe.
 
+mod at_hand;
 mod child;
 mod clone;
 mod env;
@@ -24,7 +25,7 @@ use nix::libc;
 use nix::unistd::{getpid, pipe2, read};
 use report::RECORD_BYTES;
 
-pub(super) use child::{affinity, enter_dir, nice, NoWayBack};
+pub(super) use child::{affinity, enter_dir, nice, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
@@ -46,6 +47,8 @@ pub struct Spawner {
     /// What a process is to be rid of: what is the same for all of them is asked once.
     disposed: Signals,
     inherited: Inherited,
+    /// Whether what every process can tell fits into the pipe of failures.
+    has_room: bool,
     /// Has a low number, by which a process that is started gets its end of the log's pipe.
     lent: OwnedFd,
 }
@@ -59,7 +62,8 @@ impl Spawner {
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let (disposed, inherited) = (child::disposed(), Inherited::new());
         let lent = reports.try_clone()?;
-        Ok(Spawner { failures, reports, files, disposed, inherited, lent })
+        let has_room = report::has_room(&reports);
+        Ok(Spawner { failures, reports, files, disposed, inherited, has_room, lent })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -100,6 +104,12 @@ impl Spawner {
         guest.unwrap_or_else(|| clone::copy(&start)).map_err(super::errno)
     }
 
+    /// Has the calling process become the job, without its files, from the limits on; only why
+    /// not is returned. For a trial of a start.
+    pub(super) fn become_job(&self, job: JobView<'_>, user: Option<&User>) -> Errno {
+        child::last_steps(&self.start(job, None, None), user)
+    }
+
     fn start<'a>(
         &'a self,
         job: JobView<'a>,
@@ -125,7 +135,10 @@ impl Spawner {
         let files = start.entry.map_or([None; 2], |entry| entry.files());
         let kept =
             [start.reports, self.lent.as_fd()].into_iter().chain(files.into_iter().flatten());
-        if !clone::can_be_guest(start.job) || !kept.into_iter().all(clone::goes_along) {
+        if !self.has_room
+            || !clone::can_be_guest(start.job)
+            || !kept.into_iter().all(clone::goes_along)
+        {
             return None;
         }
         let far = start.log.filter(|log| !clone::goes_along(*log));
@@ -182,18 +195,22 @@ mod tests {
 
     #[test]
     fn pmtr_waits_for_no_job_that_may_have_to_wait() {
-        for options in ["user root", "in /tmp/fifo", "out /tmp/fifo", "err /tmp/fifo"] {
+        let opens = ["user root", "in /tmp/fifo", "out /tmp/fifo", "err /tmp/fifo"];
+        let starves = ["nice 1", "cpu 0", "dir /proc"];
+        for options in opens.into_iter().chain(starves) {
             assert!(!clone::can_be_guest(job(options).job(0)), "{options}");
         }
-        assert!(clone::can_be_guest(job("dir /\n env A=1\n cpu 0\n ulimit -n 9").job(0)));
+        let program = job("dir /\n env A=1\n nice -5\n ulimit -n 9");
+        let is_at_hand = at_hand::is_at_hand(program.job(0).program());
+        assert_eq!(clone::can_be_guest(program.job(0)), is_at_hand);
     }
 
     #[test]
     fn the_stack_of_a_guest_is_far_larger_than_what_it_needs() {
         let words = " word".repeat(MAX_ARGS - 1);
         let env: String = (0..MAX_ENV).map(|n| format!(" env V{n}=x\n")).collect();
-        let config = job(&format!("cpu 0\n ulimit -n 9\n{env}"));
-        let many = format!("job {{\n name test\n cmd /bin/true{words}\n cpu 0\n{env}}}\n");
+        let config = job(&format!("ulimit -n 9\n{env}"));
+        let many = format!("job {{\n name test\n cmd /bin/true{words}\n{env}}}\n");
         let mut largest: Box<Config> = Box::default();
         parse(many.as_bytes(), &mut largest, &mut |_| ()).unwrap();
         let spawner = Spawner::new(Limit::both(256)).unwrap();
