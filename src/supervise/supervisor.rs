@@ -7,6 +7,7 @@ use crate::limits::SMALL_PAGE_BYTES;
 use crate::name::Name;
 use crate::supervise::job::State;
 use crate::supervise::table::Table;
+use crate::supervise::turns::Turns;
 use crate::supervise::{Action, Event, JobId};
 use crate::time::Instant;
 
@@ -26,8 +27,8 @@ pub struct Supervisor {
     /// All jobs before this position have a row. The others get one when a
     /// job that was taken out is gone.
     pub(super) seated: u16,
-    /// All jobs before this position have had their turn.
-    pub(super) turn: u16,
+    /// Who is to have a turn.
+    pub(super) turns: Turns,
     /// No start is tried before this.
     pub(super) pause: Option<Instant>,
     /// The last start failed for want of a process, and this was told.
@@ -50,7 +51,7 @@ impl Supervisor {
         Supervisor {
             live: 0,
             seated: 0,
-            turn: 0,
+            turns: Turns::new(),
             pause: None,
             starved: false,
             leaving: false,

@@ -18,6 +18,7 @@ mod faults;
 mod order;
 mod reload;
 mod room;
+mod scale;
 mod shutdown;
 mod status;
 mod stop;
