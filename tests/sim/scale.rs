@@ -49,7 +49,7 @@ impl Running {
             match action {
                 Action::Spawn { job } => {
                     self.last += 1;
-                    self.pids[usize::from(job.slot())] = self.last;
+                    self.pids[job.slot()] = self.last;
                     self.machine.handle(self.now, Event::Spawned { job, pid: self.last });
                 }
                 Action::Signal { pid, .. } => self.end(pid),
