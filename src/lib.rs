@@ -21,6 +21,8 @@
 //! | no process is lost, left behind or doubled | a session and group for each job; groups are killed before their leader is reaped; a state file outlives pmtr ([`state`]) |
 //! | nothing that happens after start-up ends the supervisor | a failed fork, a full table, a missing /dev/log: told, and tried again |
 //!
+//! [`promises`] has more of them, each with its tests.
+//!
 //! # The data's way
 //!
 //! ```text
@@ -93,6 +95,8 @@ pub mod lines;
 pub mod list;
 pub mod name;
 pub mod process;
+#[doc = include_str!("promises.md")]
+pub mod promises {}
 pub mod report;
 pub mod ring;
 pub mod state;

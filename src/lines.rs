@@ -301,8 +301,7 @@ fn without_return(line: &[u8]) -> &[u8] {
 mod tests {
     extern crate std;
     use super::*;
-    use proptest::prelude::*;
-    use std::{boxed::Box, string::String, vec, vec::Vec};
+    use std::{boxed::Box, vec, vec::Vec};
 
     /// All that comes out when `chunks` are read one after the other, and then no more.
     fn lines_of(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
@@ -346,89 +345,6 @@ mod tests {
     fn read(buffer: &mut LineBuffer, text: &[u8]) {
         buffer.space()[..text.len()].copy_from_slice(text);
         buffer.filled(text.len());
-    }
-
-    /// The characters of a text; bytes that are none stand alone.
-    fn units(mut text: &[u8]) -> Vec<&[u8]> {
-        let mut units = Vec::new();
-        while !text.is_empty() {
-            let char_len =
-                (1..=text.len().min(4)).find(|&n| core::str::from_utf8(&text[..n]).is_ok());
-            let (unit, after) = text.split_at(char_len.unwrap_or(1));
-            units.push(unit);
-            text = after;
-        }
-        units
-    }
-
-    /// What is to be logged of a text, by the rules at the head of this file.
-    fn expected(text: &[u8]) -> Vec<Vec<u8>> {
-        let mut records = Vec::new();
-        for line in text.split(|&byte| byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let (mut record, mut len) = (Vec::new(), 0);
-            for unit in units(line) {
-                if len + unit.len() > LINE_BYTES {
-                    records.push(core::mem::replace(&mut record, MARK.to_vec()));
-                    len = 0;
-                }
-                let control = core::str::from_utf8(unit)
-                    .is_ok_and(|c| c != "\t" && c.contains(char::is_control));
-                record.extend(if control { vec![b'?'; unit.len()] } else { unit.to_vec() });
-                len += unit.len();
-            }
-            if len > 0 {
-                records.push(record);
-            }
-        }
-        records
-    }
-
-    fn text() -> impl Strategy<Value = Vec<u8>> {
-        let parts: [&[u8]; 14] = [
-            b"a",
-            b"\n",
-            b"\r\n",
-            b"\r",
-            b"\t",
-            b"\0",
-            b"\x1b[31m",
-            "é".as_bytes(),
-            "€".as_bytes(),
-            "🦀".as_bytes(),
-            "\u{85}".as_bytes(),
-            b"\xe2\x82",
-            b"\xff",
-            b"\xf0\x9f",
-        ];
-        let times = prop_oneof![4 => 1..4usize, 1 => 1000..5000usize];
-        let part =
-            (proptest::sample::select(parts.to_vec()), times).prop_map(|(part, n)| part.repeat(n));
-        proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
-
-        #[test]
-        fn lines_do_not_depend_on_how_the_text_comes(text in text(), cuts in proptest::collection::vec(0..9000usize, 0..20)) {
-            let (mut chunks, mut left) = (Vec::new(), &text[..]);
-            for cut in cuts {
-                let (chunk, after) = left.split_at(cut.min(left.len()));
-                chunks.push(chunk);
-                left = after;
-            }
-            chunks.push(left);
-            prop_assert_eq!(lines_of(&chunks), expected(&text));
-        }
-
-        #[test]
-        fn valid_text_is_never_cut_inside_a_character(text in "[a€🦀é\n]{0,9000}", chunk in 1..5000usize) {
-            let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
-            for line in lines_of(&chunks) {
-                prop_assert!(String::from_utf8(line).is_ok());
-            }
-        }
     }
 
     #[test]

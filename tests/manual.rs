@@ -4,9 +4,10 @@
 //!
 //! Installation is not for these tests.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+#[path = "common/named.rs"]
+mod named;
+
+use named::all_tests;
 
 type Promise = (&'static str, &'static [&'static str]);
 
@@ -453,21 +454,11 @@ const UDP: &[Promise] = &[
 
 #[test]
 fn every_sentence_has_its_tests() {
-    let tests = tests_of_all_files();
+    let tests = all_tests();
     for (sentence, names) in [MANUAL, LANGUAGE, RUNNING, LOGGING, UDP].concat() {
         assert!(!names.is_empty(), "no test: {sentence}");
         for name in names {
             assert!(tests.contains(*name), "{sentence}: there is no test {name}");
         }
     }
-}
-
-/// The names of the functions in `tests` that have a `#[test]` above them.
-fn tests_of_all_files() -> BTreeSet<String> {
-    let directory = Path::new("tests");
-    let entries = fs::read_dir(directory).expect("the tests").flatten();
-    let files = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "rs"));
-    let text: String = files.map(|file| fs::read_to_string(file.path()).expect("a file")).collect();
-    let after_mark = text.split("#[test]\nfn ").skip(1);
-    after_mark.filter_map(|rest| Some(rest.split_once('(')?.0.to_string())).collect()
 }

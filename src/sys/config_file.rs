@@ -1,5 +1,6 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
+use super::exposure::{directory_of, exposure, Exposure};
 use super::pages;
 use super::stat::{fstat, lstat, stat, Stat};
 use super::std::ffi::{CStr, CString, OsStr};
@@ -20,7 +21,9 @@ use nix::unistd::{faccessat, AccessFlags};
 /// Where the configuration is, and which file it was when it was last read.
 pub struct ConfigFile {
     path: CString,
+    directory: CString,
     stamp: Option<Stamp>,
+    exposure: Option<Exposure>,
 }
 
 /// What tells one content of a file from another without reading it.
@@ -64,7 +67,8 @@ pub enum Refused {
 impl ConfigFile {
     /// The configuration at `path`, which is absolute.
     pub fn new(path: CString) -> Self {
-        ConfigFile { path, stamp: None }
+        let directory = directory_of(&path);
+        ConfigFile { path, directory, stamp: None, exposure: None }
     }
 
     /// Where it is.
@@ -75,6 +79,11 @@ impl ConfigFile {
     /// How many bytes it had when it was last read.
     pub fn bytes(&self) -> usize {
         self.stamp.map_or(0, |stamp| usize::try_from(stamp.size).unwrap_or(0))
+    }
+
+    /// How somebody else could have changed it when it was last read.
+    pub(super) fn exposure(&self) -> Option<Exposure> {
+        self.exposure
     }
 
     /// Creates an empty file, readable by its owner only, where there is none
@@ -156,12 +165,13 @@ impl ConfigFile {
 
     /// Reads as much of the file as there is room for.
     fn read(&mut self, text: &mut [u8]) -> Result<usize, Refused> {
-        self.stamp = None;
+        (self.stamp, self.exposure) = (None, None);
         let file = self.open().map_err(Refused::Unreadable)?;
         // At the start, and when told to, it is read even so.
         let _ = keep_writers_out(&file);
         let stat = fstat(&file).map_err(Refused::Unreadable)?;
         self.stamp = Some(Stamp::of(&stat));
+        self.exposure = exposure(&stat, &self.directory);
         if is_pipe(&stat) {
             return Err(Refused::Pipe);
         }
@@ -186,8 +196,17 @@ fn read_all(file: &OwnedFd, text: &mut [u8]) -> Result<usize, Errno> {
 /// (fcntl(2), "Leases"). `EAGAIN`: somebody has it open for writing. Other
 /// errors: the file system, or its owner, does not let us.
 fn keep_writers_out(file: &OwnedFd) -> Result<(), Errno> {
+    // Whoever opens it would have this process sent SIGIO, which would end `pmtr -t`.
+    set(file, F_SETSIG, libc::SIGURG)?;
+    set(file, libc::F_SETLEASE, libc::F_RDLCK)
+}
+
+/// Of fcntl(2); on all that Linux runs on but PA-RISC.
+const F_SETSIG: libc::c_int = 10;
+
+fn set(file: &OwnedFd, what: libc::c_int, value: libc::c_int) -> Result<(), Errno> {
     // SAFETY: takes a descriptor and two numbers.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), what, value) };
     Errno::result(result).map(|_| ())
 }
 

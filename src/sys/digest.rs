@@ -1,8 +1,9 @@
 //! A digest of the files that a job depends on (manual, "depends").
 
 use super::stat::{fstat, Stat};
+use super::std::collections::hash_map::DefaultHasher;
 use super::std::ffi::CStr;
-use super::std::hash::{DefaultHasher, Hasher};
+use super::std::hash::Hasher;
 use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;
 use crate::config::JobView;
@@ -13,8 +14,9 @@ use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::sys::stat::{Mode, SFlag};
 
-/// A file longer than this is judged by its size and time of change instead of
-/// its content, which would hold up the supervisor for too long to read.
+/// Of a file longer than this, size and time of change count and not all of its
+/// content, which would hold up the supervisor for too long to read. Some
+/// files have no end that their size would tell.
 pub const CONTENT_BYTES: u64 = 16 << 20;
 
 /// The digest of the content of all files that `job` depends on, or the first
@@ -78,7 +80,7 @@ fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
         add_stamp(hasher, &stat);
         return Ok(());
     }
-    add_content(hasher, &file)
+    add_content(hasher, &file, &stat)
 }
 
 fn add_stamp(hasher: &mut DefaultHasher, stat: &Stat) {
@@ -87,12 +89,15 @@ fn add_stamp(hasher: &mut DefaultHasher, stat: &Stat) {
     hasher.write_u32(stat.st_mtime_nsec);
 }
 
-fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd) -> Result<(), Errno> {
+fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
     let mut chunk = [0; 4096];
     let mut len = 0;
-    loop {
+    while len <= CONTENT_BYTES {
         match nix::unistd::read(file, &mut chunk) {
-            Ok(0) => break,
+            Ok(0) => {
+                hasher.write_u64(len);
+                return Ok(());
+            }
             Ok(read) => {
                 hasher.write(&chunk[..read]);
                 len += read as u64;
@@ -101,6 +106,6 @@ fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd) -> Result<(), Errno> 
             Err(errno) => return Err(errno),
         }
     }
-    hasher.write_u64(len);
+    add_stamp(hasher, stat);
     Ok(())
 }

@@ -38,6 +38,10 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
     };
     let text = &mut take(&FILES).text;
     let loaded = file.load(text, config, &mut found, &mut read);
+    if let Some(exposure) = file.exposure() {
+        eprintln!("{file}: warning: {exposure}");
+        warnings += 1;
+    }
     match loaded {
         Ok(()) if verbose > 0 => {
             println!("{}", Taken { file: file.bytes(), config: config.size() })

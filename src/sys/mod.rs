@@ -11,6 +11,7 @@ mod config_file;
 pub mod daemon;
 mod digest;
 mod dry_run;
+mod exposure;
 pub mod heap;
 mod held;
 mod lock;

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::sys::stat::{Mode, SFlag};
 use nix::sys::uio::pread;
-use nix::unistd::{ftruncate, unlink, write};
+use nix::unistd::{ftruncate, geteuid, unlink, write};
 
 /// The file while pmtr runs: locked, so that two pmtr do not take each other's.
 pub struct PidFile {
@@ -28,14 +28,20 @@ impl PidFile {
     /// 0644, an old one is overwritten.
     ///
     /// Nothing is overwritten but a regular file with one name: a symbolic or
-    /// hard link could make root overwrite any file.
+    /// hard link could make root overwrite any file. And no file of another
+    /// user, who could later put another process id into it, which an init
+    /// script then ends.
     pub fn write(path: &Path) -> Result<PidFile, Refused> {
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = open(path.as_c_str(), flags, Mode::from_bits_truncate(0o644))?;
-        if !is_plain(&fstat(&file)?) {
+        let found = fstat(&file)?;
+        if !is_plain(&found) {
             return Err(Refused::NotPlain);
+        }
+        if found.st_uid != 0 && found.st_uid != geteuid().as_raw() {
+            return Err(Refused::NotOurs { uid: found.st_uid });
         }
         if let Lock::Held { pid } = lock(file.as_fd()) {
             return Err(Refused::Held { pid });
@@ -92,6 +98,11 @@ pub enum Refused {
     },
     /// It is something else than a regular file with one name.
     NotPlain,
+    /// It belongs to a user who is neither root nor the one that this process runs as.
+    NotOurs {
+        /// Whose it is.
+        uid: u32,
+    },
     /// A system call failed: open(2), write(2).
     Failed(Errno),
 }
@@ -108,6 +119,7 @@ impl fmt::Display for Refused {
             Refused::Held { pid: 0 } => f.write_str("another pmtr holds it"),
             Refused::Held { pid } => write!(f, "another pmtr holds it (pid {pid})"),
             Refused::NotPlain => f.write_str("not a regular file with a single name"),
+            Refused::NotOurs { uid } => write!(f, "belongs to user {uid}"),
             // open(2) with O_NOFOLLOW: the text of this one would mislead.
             Refused::Failed(Errno::ELOOP) => f.write_str("is a symbolic link"),
             Refused::Failed(errno) => f.write_str(errno.desc()),

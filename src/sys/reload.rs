@@ -69,7 +69,11 @@ impl Shell {
 
     fn load(&mut self) -> Result<(), Refused> {
         let standby = self.supervisor.standby();
-        self.config.load(&mut self.files.text, standby, &mut tell, &mut show)
+        let loaded = self.config.load(&mut self.files.text, standby, &mut tell, &mut show);
+        if let Some(exposure) = self.config.exposure() {
+            ::log::warn!("{}: {exposure}", self.config);
+        }
+        loaded
     }
 
     /// Makes the configuration that was just read the live one.

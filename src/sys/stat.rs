@@ -21,6 +21,7 @@ pub(super) struct Stat {
     pub st_mode: libc::mode_t,
     pub st_nlink: u32,
     pub st_uid: libc::uid_t,
+    pub st_gid: libc::gid_t,
     /// Which device it is: major and minor number.
     pub st_rdev: (u32, u32),
     pub st_size: u64,
@@ -70,6 +71,7 @@ fn statx(dir: c_int, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
         st_mode: libc::mode_t::from(found.stx_mode),
         st_nlink: found.stx_nlink,
         st_uid: found.stx_uid,
+        st_gid: found.stx_gid,
         st_rdev: (found.stx_rdev_major, found.stx_rdev_minor),
         st_size: found.stx_size,
         st_mtime: found.stx_mtime.tv_sec,

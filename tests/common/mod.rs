@@ -27,6 +27,6 @@ pub use alone::run_alone;
 pub use log::{Log, Record};
 pub use patience::{eventually, patiently, stretched, LONG, SHORT};
 pub use process::{alive, children_of};
-pub use run::Finished;
+pub use run::{program, Finished};
 pub use skip::{emulated, needs_root, skipped};
 pub use world::{job, sleepers, World};

@@ -208,7 +208,7 @@ impl World {
 }
 
 /// The program under test.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     match std::env::var_os("PMTR_BIN") {
         Some(path) => Path::new(&path).canonicalize().expect("PMTR_BIN"),
         // Above the tests: target/debug/pmtr, and target/debug/deps/TEST. Cargo's macro for it would

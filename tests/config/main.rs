@@ -1,5 +1,7 @@
 //! The configuration language from outside (manual, "Config file").
 
+#[path = "../corpus/config.rs"]
+mod any_text;
 mod compat;
 mod errors;
 mod options;

@@ -1,15 +1,8 @@
 //! What the tests of the language share.
 
-use std::thread;
-
+pub use crate::any_text::empty;
 use crate::sealed::{sealed, text_of, unsealed};
 use pmtr::config::{self, Config, JobView, Problem, Severity};
-
-/// A configuration is too big for the stack of a test: it is made on a larger one.
-pub fn empty() -> Box<Config> {
-    let maker = thread::Builder::new().stack_size(32 << 20).spawn(|| Box::new(Config::new()));
-    maker.expect("a thread").join().expect("a configuration")
-}
 
 /// What came of a text.
 pub struct Parsed {

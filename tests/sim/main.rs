@@ -7,6 +7,7 @@ mod expect;
 mod oracle;
 #[path = "../common/sealed.rs"]
 mod sealed;
+mod storm;
 mod watchdog;
 mod world;
 
@@ -22,4 +23,4 @@ mod scale;
 mod shutdown;
 mod status;
 mod stop;
-mod storm;
+mod storms;

@@ -1,10 +1,8 @@
-//! Random storms: configurations, reloads good and bad, exits, failures, control, changed files,
-//! late timers, and a shutdown at the end; the oracle reads along.
-//!
-//! `PMTR_SEED` runs the storm with that seed only, `PMTR_STORM_STEPS` makes it longer.
+//! A storm: configurations, reloads good and bad, exits, failures, control, changed files,
+//! late timers, and a shutdown at the end, as the dice have it; the oracle reads along.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use pmtr::limits::MAX_JOBS;
 use pmtr::supervise::{ExitStatus, Stage};
@@ -12,94 +10,17 @@ use pmtr::time::Instant;
 
 use crate::dice::Dice;
 use crate::oracle::{Oracle, Spec};
-use crate::watchdog::SEED;
 use crate::world::{secs, Entry, What, World};
 
 const NAMES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 const FILES: [&str; 3] = ["/etc/x", "/etc/y", "/etc/z"];
 
-/// How many storms there are unless one is asked for.
-const STORMS: u64 = 32;
-
 /// So many steps of a storm a shutdown takes at most.
 const MOST_STEPS_TO_LEAVE: u64 = 1000;
 
-#[test]
-fn storms_break_no_promise() {
-    for seed in seeds() {
-        let _told = Told::new(seed);
-        let mut storm = Storm::new(seed, true);
-        storm.rage(steps());
-        storm.settle();
-        storm.shut_down();
-    }
-}
-
-#[test]
-fn a_shutdown_in_the_middle_of_a_storm_breaks_no_promise() {
-    for seed in seeds() {
-        let _told = Told::new(seed);
-        let mut storm = Storm::new(seed, true);
-        storm.rage(steps() / 4);
-        storm.shut_down();
-    }
-}
-
-#[test]
-fn refused_reloads_change_nothing_at_all() {
-    for seed in seeds().into_iter().step_by(4) {
-        let _told = Told::new(seed);
-        let (mut with, mut without) = (Storm::new(seed, true), Storm::new(seed, false));
-        with.rage(steps() / 2);
-        without.rage(steps() / 2);
-        let pairs = with.world.history.iter().zip(&without.world.history);
-        if let Some((with, without)) = pairs.into_iter().find(|(with, without)| with != without) {
-            panic!("with refused reloads: {with}\nwithout: {without}");
-        }
-        assert_eq!(with.world.history.len(), without.world.history.len());
-    }
-}
-
-fn seeds() -> Vec<u64> {
-    let asked = std::env::var("PMTR_SEED").ok();
-    if let Some(seed) = asked {
-        return vec![seed.parse().expect("PMTR_SEED is a number")];
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-    let first = now.as_millis() as u64;
-    (first..first + STORMS).collect()
-}
-
-fn steps() -> u64 {
-    let asked = std::env::var("PMTR_STORM_STEPS").ok();
-    asked.map_or(400, |steps| steps.parse().expect("PMTR_STORM_STEPS is a number"))
-}
-
-/// Says how to have a storm again when a test ends in it.
-struct Told {
-    seed: u64,
-}
-
-impl Told {
-    fn new(seed: u64) -> Told {
-        SEED.set(Some(seed));
-        Told { seed }
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let (seed, steps) = (self.seed, steps());
-            eprintln!(
-                "again: PMTR_SEED={seed} PMTR_STORM_STEPS={steps} cargo test --test sim storm"
-            );
-        }
-    }
-}
-
-struct Storm {
-    world: World,
+/// A world in a storm.
+pub struct Storm {
+    pub world: World,
     oracle: Oracle,
     /// How much of the history the oracle has read.
     read: usize,
@@ -110,7 +31,7 @@ struct Storm {
     /// The jobs of the live configuration.
     specs: Vec<Spec>,
     versions: u32,
-    /// Chance of its own, so that a storm without refused reloads is the same storm.
+    /// Chance of their own, so that a storm without refused reloads is the same storm.
     refusals: Option<Dice>,
     is_calm: bool,
 }
@@ -123,17 +44,18 @@ enum Plan {
 }
 
 impl Storm {
-    fn new(seed: u64, has_refusals: bool) -> Storm {
+    /// One in which files with errors come when the dice `refusals` say so.
+    pub fn new(dice: Dice, refusals: Option<Dice>) -> Storm {
         let mut storm = Storm {
             world: World::new(),
             oracle: Oracle::new(),
             read: 0,
-            dice: Dice::new(seed),
+            dice,
             agenda: BTreeMap::new(),
             plans: 0,
             specs: Vec::new(),
             versions: 0,
-            refusals: has_refusals.then(|| Dice::new(!seed)),
+            refusals,
             is_calm: false,
         };
         storm.world.files = FILES.iter().map(|&file| (file.to_string(), 0)).collect();
@@ -142,9 +64,16 @@ impl Storm {
         storm
     }
 
+    /// Whether all that was chosen for it has happened; chance has no end.
+    #[allow(dead_code)]
+    pub fn is_over(&self) -> bool {
+        self.dice.is_chance()
+    }
+
     // The course of a storm.
 
-    fn rage(&mut self, steps: u64) {
+    /// So many steps.
+    pub fn rage(&mut self, steps: u64) {
         for _ in 0..steps {
             if self.dice.percent(10) {
                 self.rage_unheard();
@@ -195,7 +124,7 @@ impl Storm {
     }
 
     /// The faults are over: then all that is to run runs, and soon there is nothing to do.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.is_calm = true;
         self.world.forks_fail = false;
         for file in FILES {
@@ -232,7 +161,8 @@ impl Storm {
         }
     }
 
-    fn shut_down(&mut self) {
+    /// pmtr is told to leave, and leaves.
+    pub fn shut_down(&mut self) {
         self.world.shut_down(15);
         self.look_on();
         // Steps and not seconds: late timers may let a year pass, but have few steps to do.

@@ -1,7 +1,5 @@
 SUMMARY = "Process supervisor: one file runs all programs of a device"
-DESCRIPTION = "pmtr starts the jobs that /etc/pmtr.conf lists, starts them again when they exit, \
-               applies every change of that file as soon as it is saved, and writes what they print to syslog. \
-               It runs under the host's init, or as process 1 of a container."
+DESCRIPTION = "pmtr starts and restarts the jobs of /etc/pmtr.conf, and applies a change of it once it is saved."
 # The original's, whose manual is the specification.
 HOMEPAGE = "https://github.com/troydhanson/pmtr"
 SECTION = "base"
@@ -12,7 +10,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
 # Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
 PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
 SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
-SRCREV = "acd31752aa0c26aa81226575da620513e73133d1"
+SRCREV = "4db370291cdd355228129975254f24c05d294f7b"
 
 CVE_PRODUCT = "pmtr"
 
@@ -55,11 +53,16 @@ do_install:append() {
     install -d ${D}${mandir}/man5 ${D}${mandir}/man8
     install -m 0644 ${S}/man/pmtr.conf.5 ${D}${mandir}/man5/
     install -m 0644 ${S}/man/pmtr.8 ${D}${mandir}/man8/
+
+    install -d ${D}${docdir}/${BPN}/examples
+    install -m 0644 ${S}/README.md ${S}/CHANGELOG.md ${D}${docdir}/${BPN}/
+    install -m 0644 ${S}/examples/*.conf ${D}${docdir}/${BPN}/examples/
 }
 
 # What the tests read beside the program, and the head of run-ptest.
 do_install_ptest() {
-    cp -r ${S}/README.md ${S}/examples ${S}/init ${S}/man ${S}/packaging ${S}/src ${S}/tests ${D}${PTEST_PATH}/
+    cp -r ${S}/README.md ${S}/SECURITY.md ${S}/examples ${S}/init ${S}/man ${S}/packaging ${S}/src ${S}/tests \
+        ${D}${PTEST_PATH}/
     mv ${D}${PTEST_PATH}/tests/run-ptest ${D}${PTEST_PATH}/run-ptest
 }
 
