@@ -3,8 +3,11 @@
 
 mod common;
 
+use std::fs;
+use std::os::unix::fs::{chown, PermissionsExt};
+
 use common::process::gone;
-use common::{alive, eventually, job, sleepers, World, LONG};
+use common::{alive, eventually, job, needs_root, sleepers, World, LONG};
 
 /// Sleepers that can be told apart by the seconds they sleep.
 fn numbered(numbers: &[u32]) -> String {
@@ -102,4 +105,57 @@ fn after_many_kills_every_job_runs_exactly_once() {
     each_runs_once(&world, &[10001, 10002, 10003, 10004]);
     eventually("nothing else", || common::children_of(world.pid()).len() == 4);
     assert_eq!(world.processes().len(), 5);
+}
+
+/// Whatever is wrong with the place for the state: it is said, and the job runs.
+fn goes_on_without_state(prepare: impl Fn(&World), why: &str) {
+    let mut world = World::new();
+    world.config(&sleepers("a"));
+    prepare(&world);
+    world.start();
+    world.log().wait_for(&format!("no state is kept, {}: {why}", world.path("state").display()));
+    world.started("a");
+    assert_eq!(world.stop(), Some(0));
+    assert_eq!(world.processes(), []);
+}
+
+#[test]
+fn without_a_place_for_its_state_pmtr_says_so_and_goes_on() {
+    goes_on_without_state(|world| drop(world.file("state", "")), "Not a directory");
+    let writable = |world: &World| {
+        let state = world.path("state");
+        fs::create_dir(&state).expect("mkdir");
+        fs::set_permissions(state, fs::Permissions::from_mode(0o777)).expect("chmod");
+    };
+    goes_on_without_state(writable, "is not this user's alone");
+}
+
+#[test]
+fn a_place_for_the_state_that_is_another_users_is_not_used() {
+    if needs_root("a_place_for_the_state_that_is_another_users_is_not_used") {
+        return;
+    }
+    let hostile = |world: &World| {
+        let state = world.path("state");
+        fs::create_dir(&state).expect("mkdir");
+        chown(state, Some(65534), None).expect("chown");
+    };
+    goes_on_without_state(hostile, "is not this user's alone");
+}
+
+#[test]
+fn a_state_file_of_garbage_does_no_harm() {
+    let mut world = World::with(&sleepers("a"));
+    world.running("a");
+    assert_eq!(world.stop(), Some(0));
+    for entry in fs::read_dir(world.path("state")).expect("a state directory") {
+        let garbage: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(n) >> 3) as u8).collect();
+        fs::write(entry.expect("a file").path(), garbage).expect("writing");
+    }
+    world.start();
+    world.log().wait_nth("started job a [", 2);
+    world.kill();
+    world.start();
+    world.log().wait_nth("started job a [", 3);
+    eventually("one job", || world.processes_with("1000").len() == 1);
 }

@@ -28,6 +28,19 @@ pub enum Lock {
 
 /// Locks the whole of `file`, which is open for writing; does not wait.
 pub fn lock(file: BorrowedFd<'_>) -> Lock {
+    /// Who had it when it was asked for may have ended before it was asked who that is.
+    const TRIES: usize = 3;
+    let mut result = try_lock(file);
+    for _ in 1..TRIES {
+        if !matches!(result, Lock::Impossible(Errno::EACCES | Errno::EAGAIN)) {
+            break;
+        }
+        result = try_lock(file);
+    }
+    result
+}
+
+fn try_lock(file: BorrowedFd<'_>) -> Lock {
     match fcntl(file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))) {
         Ok(_) => Lock::Taken,
         Err(error @ (Errno::EACCES | Errno::EAGAIN)) => match writer(file) {

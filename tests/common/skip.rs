@@ -18,6 +18,7 @@ const NOT_UNDER_EMULATION: &[(&str, &str)] = &[
     ("more_words_than_a_program_can_be_given", TRACE),
     ("programs_that_only_the_kernel_can_judge", TRACE),
     ("real_time_signals_are_seen", REAL_TIME),
+    ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", GUEST),
 ];
 
 /// The same of QEMU before version 10 (`PMTR_QEMU`).
@@ -30,6 +31,7 @@ const NOT_UNDER_OLDER_EMULATION: &[(&str, &str)] = &[
 ];
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
+const GUEST: &str = "QEMU has no processes that share their descriptors";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
 const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that itself";

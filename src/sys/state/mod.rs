@@ -135,7 +135,7 @@ impl State {
         for (file, name) in self.files.iter_mut().zip(place::names(config)) {
             let path = place.path(&name);
             let opened = place.file(&name)?;
-            match lock(opened.as_fd()) {
+            match lock_patiently(opened.as_fd()) {
                 Lock::Taken => *file = Some(opened),
                 Lock::Held { pid } => {
                     return Ok(Some(Refused::Held { config: config.into(), pid }));
@@ -220,6 +220,23 @@ impl<'a> Entry<'a> {
         set_pdeathsig(None)?;
         written
     }
+}
+
+/// Takes the lock. One that a killed pmtr held is free a moment after its end: a process that
+/// it was just about to start has its descriptors in common with it at first (`CLONE_FILES`,
+/// clone(2)), and the lock belongs to these.
+fn lock_patiently(file: BorrowedFd<'_>) -> Lock {
+    for _ in 0..100 {
+        match lock(file) {
+            Lock::Held { pid } if !is_running(pid) => thread::sleep(Duration::from_millis(10)),
+            result => return result,
+        }
+    }
+    lock(file)
+}
+
+fn is_running(pid: i32) -> bool {
+    leftovers::process(pid).is_some_and(|process| !process.ended)
 }
 
 /// Writes a block into all files; the first error counts.
