@@ -11,11 +11,11 @@ use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
-use super::tables::Files;
+use super::tables::{self, Files};
 use super::timer::Timer;
 use super::trouble::{Part, Troubles};
 use super::udp::Udp;
-use super::{clock, log, reap};
+use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::name::Name;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
@@ -55,6 +55,8 @@ pub struct Shell {
     is_unreaped: bool,
     /// The configuration could not be read, for a reason that passes, which was told.
     pub(super) is_unread: bool,
+    /// Something was done that may have taken more of the stack than waiting does.
+    pub(super) was_deep: bool,
 }
 
 impl Shell {
@@ -87,6 +89,7 @@ impl Shell {
             unsent: None,
             is_unreaped: false,
             is_unread: false,
+            was_deep: true,
         };
         shell.register()?;
         Ok(shell)
@@ -105,9 +108,12 @@ impl Shell {
 
     /// Supervises until it was told to leave and all jobs are gone.
     ///
-    /// Not inlined: what the loop takes of the stack is not needed before.
+    /// Not inlined: what the loop takes of the stack is not needed before, and what
+    /// its parts take is not needed while it waits.
     #[inline(never)]
     pub fn run(&mut self) {
+        pages::give_back_heap();
+        heap::seal();
         let mut ready = Ready::new();
         loop {
             let is_more_to_do = self.act();
@@ -134,7 +140,12 @@ impl Shell {
         }
         // What failed is not waited for: it may not be told of again.
         let is_to_be_retried = self.troubles.rest();
-        let found = self.poller.wait(ready, !is_more && !is_to_be_retried);
+        let is_idle = !is_more && !is_to_be_retried;
+        if is_idle && core::mem::take(&mut self.was_deep) {
+            pages::give_back_stack();
+            tables::give_back_datagram();
+        }
+        let found = self.poller.wait(ready, is_idle);
         for n in 0..self.troubles.note(Part::Wait, found).unwrap_or(0) {
             self.on_ready(ready.token(n));
         }
@@ -162,6 +173,7 @@ impl Shell {
         self.leaving.is_some_and(|until| is_told || until <= now)
     }
 
+    #[inline(never)] // as `run`
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
         match token {
@@ -184,6 +196,7 @@ impl Shell {
     }
 
     fn on_signals(&mut self, now: Instant) {
+        self.was_deep = true;
         while let Some(Some(request)) = self.troubles.note(Part::Signals, self.signals.next()) {
             match request {
                 Request::Reap => self.reap(),
@@ -198,6 +211,7 @@ impl Shell {
     // Doing.
 
     /// Does what is to be done now, or a part of it. Returns whether there is more.
+    #[inline(never)] // as `run`
     fn act(&mut self) -> bool {
         self.send_again();
         for _ in 0..ACTIONS_PER_TURN {
@@ -211,6 +225,7 @@ impl Shell {
     }
 
     fn perform(&mut self, now: Instant, action: Action) {
+        self.was_deep = true;
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),

@@ -20,6 +20,7 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("programs_that_only_the_kernel_can_judge", NONE_YET, TRACE),
     ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", NONE_YET, GUEST),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
+    ("neither_is_asked_for_memory_while_a_panic_is_reported", NONE_YET, "QEMU's calls are seen"),
     ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, "QEMU's memory is counted"),
     ("a_new_address_of_the_interface_is_in_the_next_report", 10, MULTICAST),
     ("an_interface_that_comes_goes_and_comes_again_is_used_when_it_is_there", 10, MULTICAST),
