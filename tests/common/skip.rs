@@ -18,6 +18,13 @@ const NOT_UNDER_EMULATION: &[(&str, &str)] = &[
     ("more_words_than_a_program_can_be_given", TRACE),
     ("programs_that_only_the_kernel_can_judge", TRACE),
     ("real_time_signals_are_seen", REAL_TIME),
+    ("a_trial_runs_nothing", FOREIGN),
+    ("directories_and_files", FOREIGN),
+    ("mounts", FOREIGN),
+    ("nothing_is_told_of_what_starts", FOREIGN),
+    ("users_and_limits", FOREIGN),
+    ("what_only_root_may", FOREIGN),
+    ("what_the_user_of_a_job_may_not", FOREIGN),
     ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", GUEST),
 ];
 
@@ -31,6 +38,7 @@ const NOT_UNDER_OLDER_EMULATION: &[(&str, &str)] = &[
 ];
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
+const FOREIGN: &str = "the programs of this machine are another processor's for -t";
 const GUEST: &str = "QEMU has no processes that share their descriptors";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
