@@ -1,7 +1,10 @@
-//! The parts of `ci/bench` that have to be fast: a receiver for the log, a job
-//! that writes lines, and a bare loop of fork and exec.
+//! The parts of `ci/bench` that have to be fast: receivers for the log, jobs
+//! that write lines, and a bare loop of fork and exec.
 //!
 //! - `parts receive SOCKET COUNT`: reads records there until COUNT of them end with `payload`.
+//! - `parts delays SOCKET COUNT`: reads records there until COUNT of them were of `tick`, and prints
+//!   how many microseconds each of these took.
+//! - `parts tick`: writes a line with the time, fifty times a second.
 //! - `parts write COUNT BYTES LINES`: writes COUNT lines of BYTES bytes, LINES of them at
 //!   once, and sleeps.
 //! - `parts bare COUNT PROGRAM ARGUMENT…`: keeps COUNT processes running until SIGTERM: what
@@ -22,6 +25,8 @@ fn main() {
     let number = |at: usize| words[at].parse::<usize>().expect("a number");
     match words[0].as_str() {
         "receive" => receive(&words[1], number(2)),
+        "delays" => delays(&words[1], number(2)),
+        "tick" => tick(),
         "write" => write(number(1), number(2), number(3)),
         "bare" => bare(number(1), &words[2..]),
         other => panic!("what is {other}?"),
@@ -36,6 +41,32 @@ fn receive(path: &str, count: usize) {
         // The same in a build that is not optimized, as this has to keep up.
         left -= usize::from(record[..len].ends_with(b"payload"));
     }
+}
+
+fn delays(path: &str, count: usize) {
+    let socket = UnixDatagram::bind(path).expect("binding");
+    let (mut left, mut record) = (count, [0; 65536]);
+    while left > 0 {
+        let len = socket.recv(&mut record).expect("receiving");
+        let text = std::str::from_utf8(&record[..len]).unwrap_or("");
+        if let Some((_, at)) = text.rsplit_once(" ticks at ") {
+            println!("{}", (now() - at.trim_end().parse::<u128>().expect("a time")) / 1000);
+            left -= 1;
+        }
+    }
+}
+
+fn tick() {
+    loop {
+        println!("it ticks at {}", now());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Nanoseconds of a clock that all processes share.
+fn now() -> u128 {
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("a clock");
+    Duration::from(time).as_nanos()
 }
 
 fn write(count: usize, bytes: usize, lines: usize) {

@@ -18,6 +18,7 @@ import textwrap
 import time
 from pathlib import Path
 
+PARTS = os.environ["BENCH_PARTS"]
 # A static program, which does next to nothing when it is started: what is measured is the supervisor.
 BUSYBOX = shutil.which("busybox")
 SLEEP = [BUSYBOX, "sleep", "86399"] if BUSYBOX else ["/bin/sleep", "86399"]
@@ -84,7 +85,7 @@ class Census:
 
 def is_job(pid):
     words = command(pid)
-    return words == SLEEP or words[1:2] == ["write"]
+    return words == SLEEP or words[:1] == [PARTS] and words[1] in ("write", "tick")
 
 
 def cpu(pids):
@@ -147,7 +148,8 @@ class Supervisor:
     def end(self):
         """Whatever it left."""
         if self.process:
-            for pid in reversed(tree(self.process.pid)):
+            # From the top: who is still there would start others anew.
+            for pid in tree(self.process.pid):
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
@@ -297,8 +299,10 @@ def measure_start(supervisor, count):
     wait("all jobs to sleep", lambda: all(fields(pid)[0] == "S" for pid in jobs))
     s = "" if count == 1 else "s"
     yield f"start of {count} job{s}, ms", seconds * 1e3
-    yield f"CPU per start, {count} job{s}, its own part, µs", used / count * 1e6
-    yield f"CPU per start, {count} job{s}, with the job's part, µs", (cpu(own) + cpu(jobs)) / count * 1e6
+    if count > 1:
+        # Of one, the start of the supervisor would be most.
+        yield f"CPU per start, {count} jobs, its own part, µs", used / count * 1e6
+        yield f"CPU per start, {count} jobs, with the job's part, µs", (cpu(own) + cpu(jobs)) / count * 1e6
     yield f"memory, {count} job{s}, anonymous, KiB", memory(own, "Anonymous")
     yield f"memory, {count} job{s}, anonymous, shared parts divided, KiB", memory(own, "Pss_Anon")
     yield f"memory, {count} job{s}, PSS, KiB", memory(own, "Pss")
@@ -311,7 +315,8 @@ def measure_start(supervisor, count):
 def measure_quiet(supervisors, seconds):
     for supervisor in supervisors:
         start(supervisor, sleepers(24))
-    time.sleep(min(5, seconds))
+    # Until nothing is waited for any more, be it a log that is not there.
+    time.sleep(11 if seconds > 1 else 1)
     before = [(switches(own), cpu(own)) for own in (s.own() for s in supervisors)]
     time.sleep(seconds)
     for supervisor, (switched, used) in zip(supervisors, before):
@@ -383,9 +388,25 @@ def lines_once(kind, directory, count, lines, how):
         supervisor.end()
 
 
-def receive(count):
+def measure_flood(supervisor, count):
+    """How long a line takes to syslog while another job writes as fast as it can."""
+    if not isinstance(supervisor, Pmtr) or not PRIVATE_DEV:
+        return
+    receiver = receive(count, "delays")
+    flood, ticker = ("flood", [PARTS, "write", str(10 ** 12), "100", "80"]), ("ticker", [PARTS, "tick"])
+    try:
+        start(supervisor, [flood, ticker, *sleepers(22)])
+        delays = [int(line) / 1e3 for line in receiver.communicate(timeout=PATIENCE)[0].split()]
+    finally:
+        receiver.kill()
+    delays.sort()
+    yield "delay of a line beside a flood, ms", statistics.median(delays)
+    yield "… of 9 lines in 10 at most, ms", delays[len(delays) * 9 // 10 - 1]
+
+
+def receive(count, what="receive"):
     Path("/dev/log").unlink(missing_ok=True)
-    receiver = subprocess.Popen([PARTS, "receive", "/dev/log", str(count)])
+    receiver = subprocess.Popen([PARTS, what, "/dev/log", str(count)], stdout=subprocess.PIPE)
     wait("the receiver", lambda: os.path.exists("/dev/log"))
     return receiver
 
@@ -421,7 +442,7 @@ def in_turns(kinds, directory, measure, argument, times):
             try:
                 for found in measure(supervisor, argument):
                     note(kind, *found)
-            except TimeoutError as error:
+            except (TimeoutError, subprocess.TimeoutExpired) as error:
                 complain(kind, error)
             finally:
                 supervisor.end()
@@ -434,7 +455,7 @@ def at_once(kinds, directory, measure, argument, _):
     try:
         for supervisor, *found in measure(supervisors, argument):
             note(type(supervisor), *found)
-    except TimeoutError as error:
+    except (TimeoutError, subprocess.TimeoutExpired) as error:
         complain(type(supervisors[0]), error)
     finally:
         for supervisor in supervisors:
@@ -485,11 +506,12 @@ def quality():
 
 def section(kinds):
     """The README's section, from its heading to the next one."""
-    other = f" PMTR_OTHER=… PMTR_OTHER_NAME={Other.name}" if Other.program else ""
+    other = f"PMTR_OTHER=… PMTR_OTHER_NAME={Other.name} " if Other.program else ""
+    first = " --first" if os.sched_getscheduler(0) == os.SCHED_FIFO else ""
     yield HEADING
     yield ""
     yield from wrapped(
-        f"`{other.strip()}{' ' if other else ''}ci/bench` measures pmtr and others from Debian's packages in "
+        f"`{other}ci/bench{first}` measures pmtr and others from Debian's packages in "
         "one run, as root: each cell has the median of its rounds, how many times pmtr's that is, and half "
         "the distance between the highest and the lowest. Memory and CPU times are those of all processes "
         "that are not jobs. The jobs are `busybox sleep`; `fork+exec` is a loop of nothing but these, which keeps "
@@ -534,7 +556,9 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1000, help="the largest number of jobs")
     parser.add_argument("--only", help="of the supervisors, by their names, with commas")
-    parser.add_argument("--rows", help="of start,quiet,restart,reload,lines")
+    parser.add_argument("--rows", help="of start,quiet,restart,reload,lines,flood")
+    parser.add_argument("--first", action="store_true",
+                        help="before all else that the machine has to do (sched(7), SCHED_FIFO)")
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--markdown", action="store_true", help="print the README's section")
     parser.add_argument("--update", metavar="README", help="put the section into this file")
@@ -550,10 +574,13 @@ def plan(given):
         yield "restart", at_once, measure_restart, 20
     yield "reload", at_once, measure_reload, 2 if small else 5
     yield "lines", in_turns, measure_lines, 800 if small else given.lines
+    yield "flood", in_turns, measure_flood, 10 if small else 100
 
 
 def main():
     given = arguments()
+    if given.first:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     kinds, times = chosen(given.only), 1 if given.smoke else given.rounds
     with tempfile.TemporaryDirectory(prefix="pmtr-bench-") as directory:
         os.chmod(directory, 0o755)
@@ -572,7 +599,6 @@ def main():
 
 
 HEADING = "## Beside other supervisors"
-PARTS = os.environ["BENCH_PARTS"]
 PRIVATE_DEV = os.environ.get("BENCH_PRIVATE_DEV") == "1"
 Pmtr.program = os.environ["BENCH_PMTR"]
 Other.program = os.environ.get("PMTR_OTHER")

@@ -180,15 +180,14 @@ pub const TOTAL_BYTES: usize = MAX_JOBS * JOB_BYTES
 pub const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 // A build that changes nothing stays below that; one that wants more knows why.
-const _: () = assert!(is_anything_set() || TOTAL_BYTES < HUGE_PAGE_BYTES);
-
-const fn is_anything_set() -> bool {
+const _: () = assert!(
     option_env!("PMTR_MAX_JOBS").is_some()
         || option_env!("PMTR_TEXT_BYTES").is_some()
         || option_env!("PMTR_MAX_DEPENDS").is_some()
         || option_env!("PMTR_STREAM_BUFFERS").is_some()
         || option_env!("PMTR_RING_BYTES").is_some()
-}
+        || TOTAL_BYTES < HUGE_PAGE_BYTES
+);
 
 /// A line of the table that `pmtr --limits` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -104,6 +104,7 @@ impl LineBuffer {
                     text: without_return(&bytes[..complete]).len(),
                     taken: complete,
                     goes_on: !last,
+                    plain: 0,
                 }
             }
         };
@@ -171,7 +172,7 @@ impl LineBuffer {
         self.goes_on = found.goes_on;
         let mut at = self.range().start;
         let end = at + found.text;
-        clean(&mut self.bytes[at..end]);
+        clean(&mut self.bytes[at + found.plain.min(found.text)..end]);
         if self.continues {
             at -= MARK.len();
             self.bytes[at..at + MARK.len()].copy_from_slice(MARK);
@@ -189,20 +190,21 @@ impl Default for LineBuffer {
 /// Makes text harmless in place: every byte of a control character, be it of
 /// ASCII or an encoded one of U+0080 to U+009F, becomes `?`. Tabs stay.
 pub fn clean(text: &mut [u8]) {
-    let mut at = 0;
-    while at < text.len() {
-        if text.get(at..at + WORD).is_some_and(is_harmless) {
-            at += WORD;
-            continue;
-        }
+    let mut at = plain(text);
+    while let Some(&byte) = text.get(at) {
         let next = text.get(at + 1).copied().unwrap_or(0);
-        match text[at] {
+        match byte {
+            b' '..=0x7e => {
+                at += 1;
+                continue;
+            }
             b'\t' => {}
             0..=0x1f | 0x7f => text[at] = b'?',
             0xc2 if (0x80..=0x9f).contains(&next) => text[at..at + 2].fill(b'?'),
             _ => {}
         }
         at += 1;
+        at += plain(&text[at..]);
     }
 }
 
@@ -211,15 +213,19 @@ struct Found {
     text: usize,
     taken: usize,
     goes_on: bool,
+    /// So much at its beginning is known to be harmless.
+    plain: usize,
 }
 
 /// A whole line, or as much of an over-long one as is to be logged at once.
 fn find(bytes: &[u8]) -> Option<Found> {
     let seen = &bytes[..bytes.len().min(LINE_BYTES + LOOK_AHEAD)];
-    match newline(seen) {
+    // Most lines are plain all over, and looked at once only.
+    let plain = plain(seen);
+    match newline(&seen[plain..]).map(|at| plain + at) {
         Some(newline) => {
             let text = without_return(&bytes[..newline]).len();
-            let whole = Found { text, taken: newline + 1, goes_on: false };
+            let whole = Found { text, taken: newline + 1, goes_on: false, plain };
             Some(if text <= LINE_BYTES { whole } else { cut(seen) })
         }
         None if seen.len() == LINE_BYTES + LOOK_AHEAD => Some(cut(seen)),
@@ -246,6 +252,12 @@ fn is_harmless(bytes: &[u8]) -> bool {
     word & each(0x80) == 0 && !has_below(word, b' ') && !has_below(word ^ each(0x7f), 1)
 }
 
+/// How much at the beginning is nothing but printable ASCII, in whole words.
+fn plain(bytes: &[u8]) -> usize {
+    let mut words = bytes.chunks_exact(WORD);
+    WORD * words.by_ref().take_while(|word| is_harmless(word)).count()
+}
+
 /// Where the first newline is.
 fn newline(bytes: &[u8]) -> Option<usize> {
     let has_one = |word: &[u8]| {
@@ -266,7 +278,7 @@ fn cut(bytes: &[u8]) -> Found {
             break;
         }
     }
-    Found { text: at, taken: at, goes_on: true }
+    Found { text: at, taken: at, goes_on: true, plain: 0 }
 }
 
 /// How many of the bytes are not part of a UTF-8 sequence that only begins;
@@ -294,7 +306,10 @@ fn sequence(bytes: &[u8]) -> usize {
 }
 
 fn without_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
+    match line {
+        [text @ .., b'\r'] => text,
+        all => all,
+    }
 }
 
 #[cfg(test)]

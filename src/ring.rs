@@ -233,33 +233,42 @@ impl Ring {
         }
     }
 
-    /// Where the record at `position` really begins, its length and its echo's place.
-    fn record(&self, position: u64) -> Option<(usize, usize, usize)> {
-        let mut position = position;
-        let left = RING_BYTES - place(position);
-        if left < HEADER_BYTES || self.header(place(position)).0 == 0 {
+    /// The record at `position`, or behind the end of the ring that is skipped there.
+    fn record(&self, position: u64) -> Option<Found> {
+        let (mut position, mut at) = (position, place(position));
+        let left = RING_BYTES - at;
+        if left < HEADER_BYTES || self.number(at) == 0 {
             position += left as u64;
+            at = 0;
         }
-        let at = place(position);
-        let (len, echo_at) = self.header(at);
-        (position < self.head).then_some((at + HEADER_BYTES, len, echo_at))
+        if position >= self.head {
+            return None;
+        }
+        let (len, echo_at) = (self.number(at), self.number(at + 2));
+        Some(Found {
+            at: at + HEADER_BYTES,
+            len,
+            echo_at,
+            next: position + (HEADER_BYTES + len) as u64,
+        })
     }
 
-    fn header(&self, at: usize) -> (usize, usize) {
-        let number = |at| usize::from(u16::from_ne_bytes([self.bytes[at], self.bytes[at + 1]]));
-        (number(at), number(at + 2))
+    fn number(&self, at: usize) -> usize {
+        u16::from_ne_bytes([self.bytes[at], self.bytes[at + 1]]).into()
     }
 
-    /// The place after the record at `position`.
+    /// The position after the record at `position`.
     fn after(&self, position: u64) -> u64 {
-        match self.record(position) {
-            Some((at, len, _)) => {
-                let skipped = (RING_BYTES + at - place(position)) % RING_BYTES;
-                position + (skipped + len) as u64
-            }
-            None => self.head,
-        }
+        self.record(position).map_or(self.head, |found| found.next)
     }
+}
+
+/// Where a record is, its length, its echo's place, and the position after it.
+struct Found {
+    at: usize,
+    len: usize,
+    echo_at: usize,
+    next: u64,
 }
 
 impl Default for Ring {
@@ -281,8 +290,8 @@ impl<'a> Iterator for Records<'a> {
         if self.at == self.ring.head {
             return None;
         }
-        let (at, len, echo_at) = self.ring.record(self.at)?;
-        self.at = self.ring.after(self.at);
+        let Found { at, len, echo_at, next } = self.ring.record(self.at)?;
+        self.at = next;
         Some(Record { bytes: &self.ring.bytes[at..at + len], echo_at })
     }
 }

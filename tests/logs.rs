@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::process::{gone, send, status};
 use common::{alive, eventually, job, needs_root, patiently, sleepers, Record, World, LONG, SHORT};
+use nix::fcntl::{fcntl, FcntlArg};
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 
 /// local0.info, as syslog(3) counts.
@@ -323,6 +324,36 @@ fn a_stderr_that_does_not_read_stops_nothing() {
 }
 
 #[test]
+fn a_syslog_and_a_stderr_that_do_not_read_stop_nothing() {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let mut world = World::new().stderr_to(writer);
+    world.config(&flood("flood"));
+    world.log().collect_none_of("flood");
+    world.start();
+    eventually("more than stderr takes", || world.log().count() > 1000);
+    world.syslog().stall();
+    is_supervised(&mut world);
+    drop(reader);
+}
+
+#[test]
+fn a_syslog_that_is_restarted_again_and_again_stops_nothing() {
+    let mut world = World::with(&flood("flood"));
+    world.log().collect_none_of("flood");
+    world.started("flood");
+    for name in ["one", "two", "three"] {
+        world.syslog().close();
+        world.config(&(flood("flood") + &teller(name)));
+        eventually(name, || !world.read(&format!("{name}.up")).is_empty());
+        world.syslog().open();
+        // Whatever is in front of it in the ring.
+        world.log().within(LONG).wait_for(&format!("started job {name} ["));
+    }
+    is_supervised(&mut world);
+}
+
+#[test]
 fn a_stderr_that_is_closed_stops_nothing() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let mut world = World::new().stderr_to(writer);
@@ -478,28 +509,30 @@ fn messages_that_do_not_fit_are_counted_and_told() {
 fn one_flood_does_not_starve_23_quiet_jobs() {
     let mut world = World::new();
     let flood = job("flood", &format!("cmd /usr/bin/yes {}", "x".repeat(99)));
-    let answers = "while read n; do echo $n; done";
-    let echo = job("echo", &format!("cmd /bin/sh -c \"exec 3<>$DIR/questions; {answers} <&3\""));
     let restless = job("restless", "cmd /bin/sleep 10.1");
-    let quiet: Vec<String> = (0..21).map(|n| format!("quiet{n}")).collect();
-    world.config(&(flood + &echo + &restless + &sleepers(&quiet.join(" "))));
-    nix::unistd::mkfifo(&world.path("questions"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let quiet: Vec<String> = (0..22).map(|n| format!("quiet{n}")).collect();
+    world.config(&(flood + &restless + &sleepers(&quiet.join(" "))));
     world.log().collect_none_of("flood");
     world.start();
-    let mut questions =
-        File::options().read(true).write(true).open(world.path("questions")).unwrap();
-    let mut worst = 0;
-    for n in 0..100 {
-        let before = world.log().count();
-        writeln!(questions, "{n}").unwrap();
-        worst = worst.max(world.log().wait_line("echo", &n.to_string()).number - before);
-    }
-    // What waits in the ring and in the socket before it, and a few turns of the flood's.
-    assert!(worst < 10_000, "{worst} lines of the flood came first");
+    // Where a job's line goes; no other process has to run for it to be written.
+    let pipe = format!("/proc/{}/fd/1", world.pid_of("quiet21"));
+    let mut pipe = File::options().write(true).open(pipe).unwrap();
+    let mut before_it: Vec<usize> = (0..100)
+        .map(|n| {
+            let before = world.log().count();
+            writeln!(pipe, "{n}").unwrap();
+            world.log().wait_line("quiet21", &n.to_string()).number - before
+        })
+        .collect();
+    before_it.sort_unstable();
+    // What waits in the ring and in the socket before it, and a few turns of the flood's; at
+    // times it is the test that has to wait for a CPU.
+    let usual = before_it[50];
+    assert!(usual < 2_000, "{usual} lines of the flood came first, and more: {before_it:?}");
     let exit = world.log().within(LONG).wait_exit("restless");
     let start = world.log().wait_after(&exit, "started job restless [");
     assert!(start.number - exit.number < 10_000, "{exit:?} {start:?}");
-    assert!(world.log().count() > 10 * worst, "no flood at all");
+    assert!(world.log().count() > 10 * usual, "no flood at all");
 }
 
 // stderr

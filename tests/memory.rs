@@ -37,10 +37,13 @@ fn world_of(jobs: usize) -> World {
 fn is_measured(name: &str) -> bool {
     let is_release = !cfg!(debug_assertions) || std::env::var_os("PMTR_BIN").is_some();
     let is_known = cfg!(all(target_arch = "x86_64", target_env = "gnu"));
-    if !is_release || !is_known || common::emulated() {
+    if common::skipped(name) {
+        return false;
+    }
+    if !is_release || !is_known {
         eprintln!("skipped: {name}: needs the release build (PMTR_BIN) for x86_64 and glibc");
     }
-    is_release && is_known && !common::emulated()
+    is_release && is_known
 }
 
 /// The bounds, in kB: of which an empty C program takes 96 on the same machine.

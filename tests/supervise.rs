@@ -214,9 +214,9 @@ fn a_job_that_exited_within_10_s_is_restarted_10_s_later() {
 
 #[test]
 fn a_job_that_lived_for_10_s_is_restarted_at_once() {
-    let world = World::with(&job("a", "cmd /bin/sleep 10.5"));
+    let world = World::with(&job("a", "cmd /bin/sleep 10.1"));
     let exit = world.log().within(LONG).wait_exit("a");
-    assert!(exit.text.contains("exited after 10 sec"), "{exit:?}");
+    assert!(exit.text.contains("exited after 1"), "{exit:?}");
     let start = world.log().wait_after(&exit, "started job a [");
     assert_between(0, 1, "the restart", start.at - exit.at);
 }
@@ -354,12 +354,12 @@ fn a_job_stopped_to_be_restarted_starts_at_once() {
 fn bounce_every_restarts_on_a_periodic_interval() {
     let world = World::with(&(job("a", "cmd /bin/sleep 1000\n  bounce every 1s") + &sleepers("b")));
     let starts = [1, 2, 3, 4].map(|n| world.log().wait_nth("started job a [", n));
-    for pair in starts.windows(2) {
-        let (old, next) = (&pair[0], &pair[1]);
+    for old in &starts[..3] {
         world.log().wait_for(&format!("sending SIGTERM to job a [{}]", old.job_pid()));
-        let took = next.at - old.at;
-        assert!(took > Duration::from_millis(700) && took < common::stretched(3), "{took:?}");
     }
+    // Of all three: on a busy machine one is seen late, and the next then comes soon.
+    let took = starts[3].at - starts[0].at;
+    assert!(took > Duration::from_millis(2_100) && took < common::stretched(9), "{took:?}");
     assert_eq!(world.starts("b"), 1);
 }
 

@@ -119,7 +119,9 @@ fn limits_have_64_bits() {
     let wide = "9000000000"; // above 2^32 + 2^31
     world.config(&job(
         "a",
-        &format!("cmd /bin/sleep 1000\n  ulimit -f {wide}\n  ulimit -c 4294967295"),
+        &format!(
+            "cmd /bin/sleep 1000\n  ulimit -f {wide}\n  ulimit -c 4294967295\n  ulimit -t infinity"
+        ),
     ));
     world.start();
     let pid = world.running("a");
@@ -127,5 +129,7 @@ fn limits_have_64_bits() {
         limits(pid, "Max file size") == (wide.into(), wide.into())
             // The largest value of 32 bits is a number, not infinity.
             && limits(pid, "Max core file size").1 == "4294967295"
+            // Infinity is all ones in either width.
+            && limits(pid, "Max cpu time") == ("unlimited".into(), "unlimited".into())
     });
 }

@@ -59,8 +59,10 @@ pub(super) fn lstat<P: ?Sized + NixPath>(path: &P) -> Result<Stat, Errno> {
 fn statx(dir: c_int, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let (path, wanted) = (path.as_ptr(), libc::STATX_BASIC_STATS);
+    // C libraries have a function for it since glibc 2.28 only, and `cross` links with older ones.
+    let call = libc::SYS_statx;
     // SAFETY: a string with its NUL, and room for the answer.
-    let result = unsafe { libc::statx(dir, path, flags, wanted, found.as_mut_ptr()) };
+    let result = unsafe { libc::syscall(call, dir, path, flags, wanted, found.as_mut_ptr()) };
     Errno::result(result)?;
     // SAFETY: all zeros is a value of it, too.
     let found = unsafe { found.assume_init() };

@@ -7,7 +7,7 @@
 //! | `PMTR_RUNNER` | words to put in front of it, an emulator for instance |
 //! | `PMTR_CC` | the C compiler for its processor; without it, `cc` |
 //! | `PMTR_EMULATED` | `1`: deadlines are five times as long, assertions as they are |
-//! | `PMTR_QEMU` | the emulator's version, if it is QEMU: 7, 10 |
+//! | `PMTR_QEMU` | the major version of QEMU; without it, 7 |
 
 // Every file of tests is a program of its own, and none of them uses everything.
 #![allow(dead_code, unused_imports)]

@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use super::skip::emulated;
 use super::support::{as_nobody, config, is_root, World};
 use pmtr::config::Config;
 use pmtr::sys::check::check;
@@ -13,6 +14,9 @@ fn findings(config: &Config) -> Vec<(u32, String)> {
     let mut findings = Vec::new();
     let count = check(config, &mut |line, text| findings.push((line, text.to_string())));
     assert_eq!(count as usize, findings.len());
+    // What is not for the processor of these tests starts all the same in QEMU.
+    let starts = |text: &str| text.contains("cmd /bin/") && text.ends_with("Exec format error");
+    findings.retain(|(_, text)| !(emulated() && starts(text)));
     findings
 }
 
@@ -119,7 +123,8 @@ fn a_script_that_runs_itself() {
 #[test]
 fn a_program_whose_loader_is_missing() {
     let world = World::new();
-    let mut program = fs::read("/usr/bin/nproc").unwrap();
+    // This one is for the processor that it runs on, and dynamic.
+    let mut program = fs::read(std::env::current_exe().unwrap()).unwrap();
     let loader = program.windows(8).position(|bytes| bytes == b"/ld-linu").expect("a dynamic one");
     program[loader + 1] = b'n';
     let start = program[..loader].iter().rposition(|byte| *byte == 0).unwrap() + 1;

@@ -262,7 +262,7 @@ pub fn as_nobody_with(test: &str, change: impl FnOnce(&mut Command)) -> bool {
 
 /// Whether the tests run as root; says what is left out if not.
 pub fn is_root(test: &str) -> bool {
-    let root = nix::unistd::geteuid().is_root();
+    let root = super::skip::is_root();
     if !root {
         eprintln!("skipped: {test} needs root");
     }

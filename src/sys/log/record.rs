@@ -5,6 +5,7 @@
 use super::super::std::io::Write;
 use super::super::std::prelude::v1::*;
 use crate::limits::NAME_BYTES;
+use core::mem::size_of;
 use nix::libc;
 use nix::time::{clock_gettime, ClockId};
 use syslog::{Facility, LogFormat, Severity};
@@ -73,8 +74,7 @@ fn is_tag_char(c: char) -> bool {
 
 /// The local time of the last record. All zeros before the first one.
 pub(super) struct LocalTime {
-    #[allow(deprecated)] // musl's: its width is to change
-    second: libc::time_t,
+    second: i64,
     stamp: Stamp,
 }
 
@@ -85,7 +85,7 @@ impl LocalTime {
 
     /// The stamp of this moment; made once a second.
     pub fn stamp(&mut self) -> &Stamp {
-        let second = clock_gettime(ClockId::CLOCK_REALTIME).map_or(1, |time| time.tv_sec());
+        let second = now();
         if second != self.second {
             self.second = second;
             self.stamp = make_stamp(&local(second));
@@ -104,9 +104,37 @@ pub(super) fn read_time_zone() {
     unsafe { tzset() }
 }
 
-/// localtime_r(3); all zeros where that fails.
-#[allow(deprecated)] // as above
-fn local(second: libc::time_t) -> libc::tm {
+/// The seconds since 1970; 1 where the clock cannot be read.
+#[allow(clippy::unnecessary_cast)] // where they have 64 bits
+fn now() -> i64 {
+    match clock_gettime(ClockId::CLOCK_REALTIME) {
+        Ok(time) if time.tv_sec() >= 0 => time.tv_sec() as i64,
+        _ => wide_now().unwrap_or(1),
+    }
+}
+
+/// The same where the C library's clock ends in January 2038: the kernel's
+/// (since 5.1) does not.
+fn wide_now() -> Option<i64> {
+    // clock_gettime64, which has this number on all machines of 32 bits (clock_gettime(2)).
+    let call = if size_of::<usize>() == 4 { 403 } else { libc::SYS_clock_gettime };
+    let mut time = [0_i64; 2];
+    // SAFETY: seconds and nanoseconds of 64 bits each are what it writes.
+    let result = unsafe { libc::syscall(call, libc::CLOCK_REALTIME, time.as_mut_ptr()) };
+    (result == 0).then_some(time[0])
+}
+
+/// After so many seconds dates have their days of the week and leap years again, until 2100.
+const YEARS_28: i64 = (28 * 365 + 7) * 86_400;
+
+/// localtime_r(3); all zeros where that fails. The year is one with the same
+/// calendar where the C library has none after 2038: a stamp does not show it.
+#[allow(deprecated)] // musl's time_t: its width is to change
+fn local(mut second: i64) -> libc::tm {
+    while size_of::<libc::time_t>() == 4 && second > i64::from(i32::MAX) {
+        second -= YEARS_28;
+    }
+    let second = second as libc::time_t;
     // SAFETY: all zeros is a value of the struct; both pointers are good for the call.
     unsafe {
         let mut tm = core::mem::zeroed();
@@ -134,6 +162,7 @@ fn make_stamp(tm: &libc::tm) -> Stamp {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::std::time::{SystemTime, UNIX_EPOCH};
     use super::*;
 
     /// 3 January 2026, 04:05:06.
@@ -141,6 +170,23 @@ mod tests {
         let mut tm = local(0);
         (tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec) = (0, 3, 4, 5, 6);
         tm
+    }
+
+    #[test]
+    fn the_29th_of_february_2040_is_one_whatever_the_width_of_time_t() {
+        let noon = 2_214_129_600;
+        let stamp = make_stamp(&local(noon));
+        // Where it is not yet, or no longer, noon.
+        let is_right = stamp.starts_with(b"Feb 29 ") || stamp.starts_with(b"Mar  1 0");
+        assert!(is_right, "{}", stamp.escape_ascii());
+    }
+
+    #[test]
+    fn both_clocks_are_that_of_std() {
+        let std = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        for second in [now(), wide_now().unwrap()] {
+            assert!((second - std.as_secs() as i64).abs() <= 1);
+        }
     }
 
     #[test]

@@ -171,14 +171,16 @@ impl Stderr {
     /// `count` more bytes of records are written.
     fn pass(&mut self, ring: &mut Ring, count: usize) {
         self.written += count;
-        while let Some(record) = ring.records(Reader::Stderr).next() {
+        let mut whole = 0;
+        for record in ring.records(Reader::Stderr) {
             let len = record.echo().len();
             if self.written < len {
-                return;
+                break;
             }
             self.written -= len;
-            ring.advance(Reader::Stderr, 1);
+            whole += 1;
         }
+        ring.advance(Reader::Stderr, whole);
     }
 
     /// Does without what cannot be written now: a full disk. It is told of with the next record.

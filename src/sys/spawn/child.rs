@@ -38,7 +38,7 @@ use core::ptr;
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
 use super::clone::leave_files;
-use super::env::{pointers, Environment, Inherited, UserText};
+use super::env::{own_ptr, point, Environment, Pointers, UserText};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
 use super::user::User;
@@ -70,8 +70,6 @@ pub(super) struct Start<'a> {
     pub(super) supervisor: i32,
     /// When it was about to.
     pub(super) before: Instant,
-    /// What it gets of the supervisor's environment.
-    pub(super) inherited: &'a Inherited,
     /// The signals whose dispositions are not those by default.
     pub(super) disposed: Signals,
     /// Whether it is a [guest](super::clone).
@@ -362,7 +360,7 @@ fn execute(start: &Start<'_>, user: Option<&User>) -> Result<Infallible, Failed>
     match user {
         Some(user) => execute_as(start, user),
         None if start.job.env().next().is_some() => execute_in(start, core::iter::empty()),
-        None => execute_with(start.job, start.inherited.as_ptr()),
+        None => execute_with(start.job, own_ptr()),
     }
 }
 
@@ -378,14 +376,16 @@ fn execute_in<'a>(
     start: &Start<'a>,
     user: impl Iterator<Item = &'a CStr>,
 ) -> Result<Infallible, Failed> {
-    let mut environment = Environment::new(start.inherited);
+    let mut environment = Environment::new();
+    environment.inherit().map_err(at(Stage::Env))?;
     environment.put(user).map_err(at(Stage::Env))?;
     environment.put(start.job.env()).map_err(at(Stage::Env))?;
     execute_with(start.job, environment.as_ptr())
 }
 
 fn execute_with(job: JobView<'_>, env: *const *const c_char) -> Result<Infallible, Failed> {
-    let argv = pointers::<{ MAX_ARGS + 1 }>(job.argv()).map_err(at(Stage::Exec))?;
+    let mut argv: Pointers<{ MAX_ARGS + 1 }> = Pointers::new();
+    point(&mut argv, job.argv()).map_err(at(Stage::Exec))?;
     // SAFETY: strings that end with a NUL, and arrays of them that end with a null pointer.
     unsafe { libc::execve(job.program().as_ptr(), argv.as_ptr(), env) };
     Err(at(Stage::Exec)(Errno::last()))

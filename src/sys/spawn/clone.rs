@@ -48,7 +48,9 @@ pub(super) fn goes_along(fd: BorrowedFd<'_>) -> bool {
 /// `EINVAL`, `ENOSYS` or `EPERM`: there are no guests here (an emulator, a sandbox).
 pub(super) fn guest(start: &Start<'_>, stack: &mut [u8]) -> Result<i32, Errno> {
     const FLAGS: c_int = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
-    let top = stack.as_mut_ptr_range().end.cast();
+    // From the end of a page on, as most guests need no more than one.
+    let end = stack.as_mut_ptr_range().end;
+    let top = end.wrapping_sub(end as usize % 4096).cast();
     let start = (start as *const Start<'_>).cast_mut().cast();
     // SAFETY: the process has the stack for itself, only reads what `start` refers to, and
     // ends, as far as this memory is concerned, before this call does.

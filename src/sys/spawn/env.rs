@@ -37,32 +37,27 @@ pub(super) const EMPTY: &CStr = match CStr::from_bytes_with_nul(b"\0") {
 /// Pointers to strings, the last one null: what execve(2) takes.
 pub(super) type Pointers<const N: usize> = Vec<*const c_char, N>;
 
-/// What jobs get of pmtr's own environment, each name once: looked through
-/// when pmtr starts, not by every process that it starts.
-pub(super) struct Inherited {
-    pointers: Pointers<{ MAX_INHERITED_ENV + 1 }>,
+/// Makes pmtr's own environment what jobs get of it, each name once: looked through when
+/// pmtr starts, and not by every process that it starts. Of a variable that is there
+/// twice the first one counts (getenv(3)).
+pub(super) fn prune() {
+    let (mut seen, mut kept) = (0, 0);
+    while let Some(variable) = own_at(seen) {
+        let name = name(variable);
+        let is_there = own().take(kept).any(|old| self::name(old) == name);
+        if seen < MAX_INHERITED_ENV && !is_there && !OF_PMTR_ALONE.contains(&name) {
+            move_own(seen, kept);
+            kept += 1;
+        }
+        seen += 1;
+    }
+    move_own(seen, kept);
 }
 
-impl Inherited {
-    /// Of a variable that is there twice the first one counts (getenv(3)).
-    pub(super) fn new() -> Self {
-        let mut variables: Vec<&CStr, MAX_INHERITED_ENV> = Vec::new();
-        for variable in own().take(MAX_INHERITED_ENV) {
-            let name = name(variable);
-            let is_there = variables.iter().any(|old| self::name(old) == name);
-            if !is_there && !OF_PMTR_ALONE.contains(&name) {
-                // It fits: no more are taken.
-                let _ = variables.push(variable);
-            }
-        }
-        let with_null = variables.iter().map(|variable| variable.as_ptr()).chain([ptr::null()]);
-        Inherited { pointers: with_null.collect() }
-    }
-
-    /// The environment of a job that adds nothing, in the form that execve(2) takes.
-    pub(super) fn as_ptr(&self) -> *const *const c_char {
-        self.pointers.as_ptr()
-    }
+/// What jobs that add nothing get, in the form that execve(2) takes.
+pub(super) fn own_ptr() -> *const *const c_char {
+    // SAFETY: nothing changes it once jobs are started.
+    unsafe { environ.cast_const() }
 }
 
 /// The environment of a job that adds something: `NAME=VALUE` strings, each name once.
@@ -72,10 +67,14 @@ pub(super) struct Environment<'a> {
 }
 
 impl<'a> Environment<'a> {
-    /// What is inherited.
-    pub(super) fn new(inherited: &'a Inherited) -> Self {
-        let own = inherited.pointers.iter().copied();
-        Environment { pointers: own.collect(), strings: PhantomData }
+    /// Nothing yet. Filled where it is, as what moves needs twice its room on the stack.
+    pub(super) const fn new() -> Self {
+        Environment { pointers: Vec::new(), strings: PhantomData }
+    }
+
+    /// Adds what is inherited. `E2BIG`: too many, which [`prune`] does not leave.
+    pub(super) fn inherit(&mut self) -> Result<(), Errno> {
+        point(&mut self.pointers, own())
     }
 
     /// Adds variables, which take the place of those of the same name. `E2BIG` is
@@ -130,16 +129,13 @@ impl UserText {
     }
 }
 
-/// The pointers to `strings`; `E2BIG` if there are more than `N - 1`.
-pub(super) fn pointers<'a, const N: usize>(
+/// Makes `pointers` those to `strings`; `E2BIG` if there are more than `N - 1`.
+pub(super) fn point<'a, const N: usize>(
+    pointers: &mut Pointers<N>,
     strings: impl Iterator<Item = &'a CStr>,
-) -> Result<Pointers<N>, Errno> {
-    let mut pointers = Vec::new();
-    let with_null = strings.map(CStr::as_ptr).chain([ptr::null()]);
-    for pointer in with_null {
-        pointers.push(pointer).map_err(|_| Errno::E2BIG)?;
-    }
-    Ok(pointers)
+) -> Result<(), Errno> {
+    let mut with_null = strings.map(CStr::as_ptr).chain([ptr::null()]);
+    with_null.try_for_each(|pointer| pointers.push(pointer).map_err(|_| Errno::E2BIG))
 }
 
 /// How many variables of pmtr's own environment jobs do not get, because there are more than
@@ -159,16 +155,24 @@ fn name(variable: &CStr) -> &[u8] {
 
 /// pmtr's own environment.
 fn own() -> impl Iterator<Item = &'static CStr> {
-    extern "C" {
-        static environ: *const *const c_char;
+    (0..).map_while(own_at)
+}
+
+fn own_at(at: usize) -> Option<&'static CStr> {
+    // SAFETY: null (clearenv(3)), or an array whose last pointer is null, which ends every walk.
+    let variable = unsafe { environ.wrapping_add(at).as_ref().filter(|v| !v.is_null()) }?;
+    // SAFETY: the strings of the environment end with a NUL (environ(7)).
+    Some(unsafe { CStr::from_ptr(*variable) })
+}
+
+/// Moves a variable, or the null behind the last one, towards the beginning.
+fn move_own(from: usize, to: usize) {
+    if from != to {
+        // SAFETY: both are in the array, and pmtr has one thread.
+        unsafe { *environ.add(to) = *environ.add(from) };
     }
-    // SAFETY: nothing changes the environment once jobs are started.
-    let mut at = unsafe { environ };
-    core::iter::from_fn(move || {
-        // SAFETY: `at` is null (clearenv(3)), or in the array, whose last pointer is null.
-        let variable = unsafe { at.as_ref().filter(|v| !v.is_null()) }?;
-        at = at.wrapping_add(1);
-        // SAFETY: the strings of the environment end with a NUL (environ(7)).
-        Some(unsafe { CStr::from_ptr(*variable) })
-    })
+}
+
+extern "C" {
+    static environ: *mut *const c_char;
 }

@@ -18,7 +18,6 @@ use super::{clock, state::Entry};
 
 use crate::config::JobView;
 use child::{Signals, Start};
-use env::Inherited;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
@@ -44,9 +43,8 @@ pub struct Spawner {
     reports: OwnedFd,
     /// The limit on open files that jobs get.
     files: Limit,
-    /// What a process is to be rid of: what is the same for all of them is asked once.
+    /// What is the same for all processes is asked once.
     disposed: Signals,
-    inherited: Inherited,
     /// Whether what every process can tell fits into the pipe of failures.
     has_room: bool,
     /// Has a low number, by which a process that is started gets its end of the log's pipe.
@@ -56,14 +54,14 @@ pub struct Spawner {
 impl Spawner {
     /// A spawner whose jobs get `files` as their limit on open files, unless
     /// they have an `ulimit -n`: what [`raise_file_limit`] returned. From here on neither
-    /// the environment nor the disposition of a signal may change.
+    /// the environment, which is what jobs get of it now, nor the disposition of a signal may change.
     pub fn new(files: Limit) -> io::Result<Self> {
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let (disposed, inherited) = (child::disposed(), Inherited::new());
+        env::prune();
         let lent = reports.try_clone()?;
-        let has_room = report::has_room(&reports);
-        Ok(Spawner { failures, reports, files, disposed, inherited, has_room, lent })
+        let (has_room, disposed) = (report::has_room(&reports), child::disposed());
+        Ok(Spawner { failures, reports, files, disposed, has_room, lent })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -123,7 +121,6 @@ impl Spawner {
             entry,
             supervisor: getpid().as_raw(),
             before: clock::now(),
-            inherited: &self.inherited,
             disposed: self.disposed,
             is_guest: false,
         }
