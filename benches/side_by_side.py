@@ -148,7 +148,8 @@ class Supervisor:
     def end(self):
         """Whatever it left."""
         if self.process:
-            for pid in reversed(tree(self.process.pid)):
+            # From the top: who is still there would start others anew.
+            for pid in tree(self.process.pid):
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:

@@ -66,6 +66,13 @@
 //!   its way to its program can hold it up: that costs a third of a fork(2). Where
 //!   a user is looked up, a file opened that may be a FIFO, or the program is not
 //!   known to be at hand, it is a copy, and pmtr goes on.
+//! - **libc calls `main`, not Rust's runtime**: what that does before is in
+//!   [`sys::start`], but for a handler of stack overflows, for which it would look through
+//!   /proc/self/maps. The program stays position-independent, though every page
+//!   with a pointer in it, 20 kB, becomes the process's own when it is loaded: a
+//!   daemon of root's is not to be where everybody expects it.
+//! - **What waiting does not need is given back** before pmtr waits: the stack below,
+//!   the file's text, the stack of started processes (madvise(2)).
 //! - **Users are looked up by the child**: always as the system has them now,
 //!   and a name service that blocks or allocates blocks one job.
 //! - **The group of a stopped job is killed while its leader is a zombie**:

@@ -159,8 +159,16 @@ pub const PAGE_BYTES: usize =
         1 << 16
     };
 
+/// The smallest pages that kernels have, to which tables are aligned so that a
+/// small configuration takes few of them.
+pub const SMALL_PAGE_BYTES: usize = 4096;
+
+/// What a panic may allocate, which happens nowhere but in Rust's report of it
+/// (`sys::heap`): several times the longest message that it has.
+pub const LAST_WORDS_BYTES: usize = 4096;
+
 /// What there is one of: lengths, states of sockets, and what alignment leaves unused.
-pub const OTHER_BYTES: usize = 10 * 1024 + 2 * PAGE_BYTES;
+pub const OTHER_BYTES: usize = 10 * 1024 + LAST_WORDS_BYTES + 6 * SMALL_PAGE_BYTES + 2 * PAGE_BYTES;
 
 /// The size of all tables, at most: the sum of what [`each`] shows.
 pub const TOTAL_BYTES: usize = MAX_JOBS * JOB_BYTES

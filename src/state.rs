@@ -75,18 +75,18 @@ impl Header {
     /// The bytes of the header.
     pub fn encode(&self) -> [u8; BLOCK_BYTES] {
         let mut block = [0; BLOCK_BYTES];
-        block[8..16].copy_from_slice(&MAGIC);
-        block[16..32].copy_from_slice(&self.era.boot);
-        block[32..40].copy_from_slice(&self.era.namespace.to_le_bytes());
-        block[40..48].copy_from_slice(&self.started.0.to_le_bytes());
-        block[48..52].copy_from_slice(&self.pid.to_le_bytes());
+        put(&mut block, 8, MAGIC);
+        put(&mut block, 16, self.era.boot);
+        put(&mut block, 32, self.era.namespace.to_le_bytes());
+        put(&mut block, 40, self.started.0.to_le_bytes());
+        put(&mut block, 48, self.pid.to_le_bytes());
         seal(block, Digest::new())
     }
 
     /// The header of a file; none if it is not one of this version.
     pub fn decode(file: &[u8]) -> Option<Header> {
         let block = unseal(file.get(..BLOCK_BYTES)?, Digest::new())?;
-        (block[8..16] == MAGIC).then(|| Header {
+        (take(block, 8) == MAGIC).then(|| Header {
             era: Era { boot: take(block, 16), namespace: u64::from_le_bytes(take(block, 32)) },
             started: Ticks(u64::from_le_bytes(take(block, 40))),
             pid: i32::from_le_bytes(take(block, 48)),
@@ -118,10 +118,10 @@ impl Record {
     pub fn encode(&self, era: &Era, slot: u16) -> [u8; BLOCK_BYTES] {
         let name = self.name.as_bytes();
         let mut block = [0; BLOCK_BYTES];
-        block[8..12].copy_from_slice(&self.pid.to_le_bytes());
+        put(&mut block, 8, self.pid.to_le_bytes());
         block[12] = name.len() as u8;
-        block[16..24].copy_from_slice(&self.before.as_nanos().to_le_bytes());
-        block[24..32].copy_from_slice(&self.after.as_nanos().to_le_bytes());
+        put(&mut block, 16, self.before.as_nanos().to_le_bytes());
+        put(&mut block, 24, self.after.as_nanos().to_le_bytes());
         block[32..][..name.len()].copy_from_slice(name);
         seal(block, place(era, slot))
     }
@@ -201,6 +201,10 @@ fn seal(mut block: [u8; BLOCK_BYTES], place: Digest) -> [u8; BLOCK_BYTES] {
 fn unseal(block: &[u8], place: Digest) -> Option<&[u8; BLOCK_BYTES]> {
     let block: &[u8; BLOCK_BYTES] = block.try_into().ok()?;
     (u64::from_le_bytes(take(block, 0)) == place.with(&block[8..]).value()).then_some(block)
+}
+
+fn put<const N: usize>(block: &mut [u8; BLOCK_BYTES], at: usize, bytes: [u8; N]) {
+    block[at..at + N].copy_from_slice(&bytes);
 }
 
 fn take<const N: usize>(block: &[u8; BLOCK_BYTES], at: usize) -> [u8; N] {

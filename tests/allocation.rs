@@ -3,12 +3,15 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use common::tour::tour;
-use common::{eventually, World};
+use common::{eventually, sleepers, World};
+use nix::sys::signal::Signal;
 
 /// What data/allocations.c has counted.
 struct Counts {
@@ -48,9 +51,11 @@ impl Counts {
     }
 }
 
-/// A world whose pmtr is counted.
-fn counted(name: &str) -> Option<World> {
-    let world = World::new();
+/// Where in that file it says that pmtr is to panic.
+const NONSENSE: u64 = 24 + 200 * 16;
+
+/// The library that data/allocations.c becomes; none where it cannot be made.
+fn library(world: &World, name: &str) -> Option<PathBuf> {
     let library = world.path("allocations.so");
     let source = world.file("allocations.c", include_str!("data/allocations.c"));
     let compiler = std::env::var("PMTR_CC").unwrap_or("cc".into());
@@ -60,17 +65,27 @@ fn counted(name: &str) -> Option<World> {
         eprintln!("skipped: {name}: needs a C compiler for the program's processor, and glibc");
         return None;
     }
-    let counts = world.path("allocations");
-    fs::write(&counts, [0; 4096]).unwrap();
-    let world = world.variable("LD_PRELOAD", library.to_str()?);
-    Some(world.variable("ALLOCATIONS", counts.to_str()?))
+    fs::write(world.path("allocations"), [0; 4096]).unwrap();
+    Some(library)
+}
+
+/// Makes pmtr panic as soon as it wakes up, and waits for its end.
+#[track_caller]
+fn panic(world: &mut World) {
+    let counts = OpenOptions::new().write(true).open(world.path("allocations")).unwrap();
+    counts.write_all_at(&[1], NONSENSE).unwrap();
+    world.signal(Signal::SIGHUP);
+    assert_ne!(world.wait(), Some(0));
 }
 
 #[test]
 fn libc_is_not_asked_for_memory_once_pmtr_has_started() {
-    let Some(world) = counted("libc_is_not_asked_for_memory_once_pmtr_has_started") else {
-        return;
-    };
+    let world = World::new();
+    let name = "libc_is_not_asked_for_memory_once_pmtr_has_started";
+    let Some(library) = library(&world, name) else { return };
+    let world = world.variable("LD_PRELOAD", library.to_str().unwrap());
+    let counts = world.path("allocations");
+    let world = world.variable("ALLOCATIONS", counts.to_str().unwrap());
     let (_nobody_reads, stderr) = nix::unistd::pipe().unwrap();
     let mut world = world.stderr_to(stderr).option("-vv").variable("TZ", "Europe/Berlin");
     world.config("");
@@ -90,36 +105,87 @@ fn libc_is_not_asked_for_memory_once_pmtr_has_started() {
 }
 
 /// The system calls by which a process gets memory.
-const MEMORY_CALLS: &str = "brk,mmap,mmap2,mremap,shmat,memfd_create";
+const MEMORY_CALLS: &str = "trace=?brk,?mmap,?mmap2,?mremap,?shmat,?memfd_create";
+
+/// What strace(1) has seen of pmtr alone, without its children.
+struct Trace {
+    text: String,
+}
+
+impl Trace {
+    /// The words to put in front of pmtr; none where it cannot be traced.
+    fn words(world: &World, name: &str) -> Option<Vec<String>> {
+        if common::skipped(name) {
+            return None;
+        }
+        if !Command::new("strace").arg("-V").output().is_ok_and(|ran| ran.status.success()) {
+            eprintln!("skipped: {name}: needs strace");
+            return None;
+        }
+        let trace = world.path("trace").to_str()?.to_string();
+        // Without -f: only pmtr itself; -D: it keeps its place as our child.
+        let words = ["strace", "-D", "-q", "-ttt", "-e", MEMORY_CALLS, "-o", &trace];
+        Some(words.map(String::from).to_vec())
+    }
+
+    /// When all of it is there: the tracer ends after pmtr.
+    fn read(world: &World) -> Trace {
+        eventually("the end of the trace", || world.read("trace").contains("\u{20}+++ "));
+        Trace { text: world.read("trace") }
+    }
+
+    /// That memory was asked for up to a point in time, and not afterwards.
+    #[track_caller]
+    fn check(&self, ready: SystemTime) {
+        let ready = ready.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let is_late = |line: &&str| line.split(' ').next().unwrap().parse::<f64>().unwrap() > ready;
+        let (late, early): (Vec<&str>, Vec<&str>) = self.text.lines().partition(is_late);
+        assert!(early.iter().any(|line| line.contains(" mmap(")), "{}", self.text);
+        let asks = |line: &&&str| !line.contains(" +++ ") && !line.contains(" --- ");
+        assert!(late.iter().filter(asks).count() == 0, "{late:#?}");
+    }
+}
 
 #[test]
 fn the_kernel_is_not_asked_for_memory_once_pmtr_has_started() {
-    let name = "the_kernel_is_not_asked_for_memory_once_pmtr_has_started";
-    if common::skipped(name) {
-        return;
-    }
-    if !Command::new("strace").arg("-V").output().is_ok_and(|ran| ran.status.success()) {
-        eprintln!("skipped: {name}: needs strace");
-        return;
-    }
     let world = World::new();
-    let trace = world.path("trace");
-    let calls = format!("trace=?{}", MEMORY_CALLS.replace(',', ",?"));
-    // Without -f: only pmtr itself; -D: it keeps its place as our child.
-    let words = ["strace", "-D", "-q", "-ttt", "-e", &calls, "-o", trace.to_str().unwrap()];
-    let mut world = world.wrapped_in(&words);
+    let name = "the_kernel_is_not_asked_for_memory_once_pmtr_has_started";
+    let Some(words) = Trace::words(&world, name) else { return };
+    let mut world = world.wrapped_in(&words.iter().map(String::as_str).collect::<Vec<_>>());
     world.config("");
     world.start();
     world.fence();
-    let ready = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let ready = SystemTime::now();
     tour(&mut world);
     assert_eq!(world.stop(), Some(0));
-    // The tracer ends after pmtr.
-    eventually("the end of the trace", || world.read("trace").contains("+++ exited with 0 +++"));
-    let trace = world.read("trace");
-    let is_late = |line: &&str| line.split(' ').next().unwrap().parse::<f64>().unwrap() > ready;
-    let (late, early): (Vec<&str>, Vec<&str>) = trace.lines().partition(is_late);
-    assert!(early.iter().any(|line| line.contains(" mmap(")), "nothing is traced:\n{trace}");
-    let late: Vec<&&str> = late.iter().filter(|line| !line.contains(" +++ ")).collect();
-    assert!(late.is_empty(), "{late:#?}");
+    Trace::read(&world).check(ready);
+}
+
+/// Whatever is wrong then may be that there is no memory.
+#[test]
+fn neither_is_asked_for_memory_while_a_panic_is_reported() {
+    let world = World::new();
+    let name = "neither_is_asked_for_memory_while_a_panic_is_reported";
+    let Some(mut words) = Trace::words(&world, name) else { return };
+    let Some(library) = library(&world, name) else { return };
+    let (library, counts) = (library.display(), world.path("allocations"));
+    for variable in [
+        format!("LD_PRELOAD={library}"),
+        format!("ALLOCATIONS={}", counts.display()),
+        // Only those who want a backtrace have one, and that does allocate.
+        "RUST_BACKTRACE=0".to_string(),
+    ] {
+        words.extend(["-E".to_string(), variable]);
+    }
+    let mut world = world.wrapped_in(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    world.config(&sleepers("a"));
+    world.start();
+    world.fence();
+    let (ready, before) = (SystemTime::now(), Counts::read(&world));
+    panic(&mut world);
+    let told = world.stderr();
+    assert!(told.contains("index out of bounds: the len is"), "{told}");
+    assert!(before.allocated() > 0, "nothing is counted");
+    assert_eq!(Counts::read(&world).allocated(), before.allocated());
+    Trace::read(&world).check(ready);
 }

@@ -15,7 +15,14 @@ const MANUAL: &[Promise] = &[
     // About
     (
         "it can also run as process 1 inside a container",
-        &["as_process_1_it_stays_in_the_foreground"],
+        &[
+            "as_process_1_it_stays_in_the_foreground",
+            "as_process_1_it_reaps_ten_thousand_orphans",
+            "as_process_1_it_ends_all_jobs_on_sigterm",
+            "as_process_1_it_lets_what_jobs_have_left_end_by_itself",
+            "as_process_1_it_kills_what_jobs_have_left_after_10_s",
+            "as_process_1_it_needs_no_proc_no_syslog_and_no_writable_root",
+        ],
     ),
     (
         "when pmtr is started, it starts all the jobs in pmtr.conf",

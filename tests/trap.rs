@@ -1,7 +1,8 @@
 //! The whole program with a heap of Rust's that traps once pmtr has started: as
 //! tests/allocation.rs, but whoever allocates is shown by name.
 //!
-//! This is two programs. One is pmtr, with that heap; the other runs it.
+//! This is two programs. One is pmtr, with that heap; the other runs it. Both have
+//! an `epoll_wait` that can be told to return nonsense, which makes pmtr panic.
 
 mod common;
 
@@ -11,15 +12,23 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use std::{env, fs, ptr, thread};
 
 use common::tour::tour;
 use common::World;
 use nix::libc;
+use nix::sys::signal::Signal;
+use pmtr::sys::heap::Heap;
 
-/// In the environment of pmtr: the file whose first byte arms the trap.
+/// In the environment of pmtr: the file whose first byte is one of the following.
 const TRAP: &str = "PMTR_TEST_TRAP";
+
+/// Nobody may allocate.
+const ARMED: u8 = 1;
+
+/// That, and pmtr is to panic.
+const PANICS: u8 = 2;
 
 const NAME: &str = "the_program_does_not_allocate_once_it_has_started";
 
@@ -27,7 +36,7 @@ fn main() -> ExitCode {
     match env::var_os(TRAP) {
         Some(file) => {
             set_trap(&OpenOptions::new().read(true).write(true).open(file).unwrap());
-            pmtr::sys::start::main()
+            ExitCode::from(pmtr::sys::start::main(env::args_os()))
         }
         None => common::run_alone(NAME, the_program_does_not_allocate_once_it_has_started),
     }
@@ -38,20 +47,36 @@ fn the_program_does_not_allocate_once_it_has_started() {
     let world = World::new();
     let trap = world.path("trap");
     fs::write(&trap, [0]).unwrap();
+    // A backtrace is only for those who want it, and does allocate.
+    let world = world.variable("RUST_BACKTRACE", "0");
     let mut world = world.variable(TRAP, trap.to_str().unwrap());
     world.config("");
     world.start();
     world.fence();
     // In place: it is mapped.
-    OpenOptions::new().write(true).open(&trap).unwrap().write_all(&[1]).unwrap();
+    let set = |to: u8| {
+        OpenOptions::new().write(true).open(&trap).unwrap().write_all(&[to]).unwrap();
+    };
+    set(ARMED);
     tour(&mut world);
     assert!(world.is_up(), "{}", world.stderr());
     assert!(!world.stderr().contains("allocated"), "{}", world.stderr());
-    assert_eq!(world.stop(), Some(0));
+    set(PANICS);
+    world.signal(Signal::SIGHUP);
+    assert_ne!(world.wait(), Some(0));
+    let told = world.stderr();
+    assert!(told.contains("index out of bounds: the len is"), "{told}");
+    assert!(!told.contains("allocated"), "{told}");
 }
 
 /// The byte that arms the trap.
-static ARMED: AtomicPtr<AtomicBool> = AtomicPtr::new(ptr::null_mut());
+static TRAPPED: AtomicPtr<AtomicU8> = AtomicPtr::new(ptr::null_mut());
+
+fn trapped() -> u8 {
+    // SAFETY: null, or a byte that is mapped for good.
+    let byte = unsafe { TRAPPED.load(Ordering::Relaxed).as_ref() };
+    byte.map_or(0, |byte| byte.load(Ordering::Relaxed))
+}
 
 /// Not a child, which looks users up.
 static PID: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -65,27 +90,51 @@ fn set_trap(file: &File) {
     };
     assert_ne!(at, libc::MAP_FAILED);
     PID.store(std::process::id(), Ordering::Relaxed);
-    ARMED.store(at.cast(), Ordering::Relaxed);
+    TRAPPED.store(at.cast(), Ordering::Relaxed);
 }
 
-/// Ends pmtr if the trap is armed. A thread that panics may allocate: its
-/// message is put together before anybody hears of the panic.
+/// Ends pmtr if the trap is armed, be it in the report of a panic.
 fn spring(what: &str, size: usize) {
-    // SAFETY: null, or a byte that is mapped for good.
-    let armed = unsafe { ARMED.load(Ordering::Relaxed).as_ref() };
-    let Some(armed) = armed.filter(|armed| armed.load(Ordering::Relaxed)) else { return };
-    if thread::panicking() || std::process::id() != PID.load(Ordering::Relaxed) {
+    if trapped() == 0 || std::process::id() != PID.load(Ordering::Relaxed) {
         return;
     }
-    armed.store(false, Ordering::Relaxed);
-    eprintln!("{size} bytes {what}\n{}", Backtrace::force_capture());
+    // SAFETY: as above; it is not null.
+    unsafe { TRAPPED.load(Ordering::Relaxed).as_ref() }.unwrap().store(0, Ordering::Relaxed);
+    if thread::panicking() {
+        // Whoever reports it has stderr's lock.
+        let _ = nix::unistd::write(std::io::stderr(), b"allocated in the report of a panic\n");
+    } else {
+        eprintln!("{size} bytes {what}\n{}", Backtrace::force_capture());
+    }
     std::process::abort();
 }
 
+/// epoll_wait(2), but for a kernel that finds more than it was asked for.
+///
+/// # Safety
+///
+/// As there.
+#[no_mangle]
+unsafe extern "C" fn epoll_wait(
+    epoll: libc::c_int,
+    events: *mut libc::epoll_event,
+    room: libc::c_int,
+    timeout: libc::c_int,
+) -> libc::c_int {
+    // SAFETY: as the caller says.
+    let found = unsafe { libc::epoll_pwait(epoll, events, room, timeout, ptr::null()) };
+    if trapped() == PANICS {
+        room + 1
+    } else {
+        found
+    }
+}
+
+/// What is below pmtr's own heap.
 struct Trap;
 
 #[global_allocator]
-static HEAP: Trap = Trap;
+static HEAP: Heap<Trap> = Heap::new(Trap);
 
 // SAFETY: everything is done by the system's heap.
 unsafe impl GlobalAlloc for Trap {

@@ -14,8 +14,9 @@ pub struct OptionRule {
     pub usage: &'static str,
     /// What it is for.
     pub about: &'static str,
-    /// What it may be called by mistake, for hints.
-    also: &'static [&'static str],
+    /// What it may be called by mistake, for hints: words. (As a list they would be
+    /// pointers, which take memory of every process where a text is shared.)
+    also: &'static str,
     /// What a second one means.
     pub(super) again: Again,
     /// Where it stands and what comes behind it.
@@ -78,59 +79,59 @@ pub(super) const OPTION_COUNT: usize = 21;
 #[rustfmt::skip]
 pub(super) static OPTIONS: [OptionRule; OPTION_COUNT] = [
     rule("job", "{ OPTION... }", "a process to run (repeatable)",
-        &["jobs", "service", "process"], Again::AddsUp, Takes::Options),
+        "jobs service process", Again::AddsUp, Takes::Options),
     rule("report to", "udp://HOST:PORT[@INTERFACE]",
         "send the status of all jobs there, every 10 seconds (repeatable)",
-        &["reports"], Again::AddsUp, Takes::Address(setter::report_to)),
+        "reports", Again::AddsUp, Takes::Address(setter::report_to)),
     rule("listen on", "udp://HOST:PORT [from ADDRESS[/BITS]]...",
         "take commands to enable and disable jobs there (repeatable)",
-        &["listener"], Again::AddsUp, Takes::Listener(setter::LISTENER)),
+        "listener", Again::AddsUp, Takes::Listener(setter::LISTENER)),
     rule("name", "NAME", "the job's name, which no other job has",
-        &["id", "title"], Again::Refused, Takes::Value(setter::name)),
+        "id title", Again::Refused, Takes::Value(setter::name)),
     rule("cmd", "PROGRAM [ARGUMENT...]", "the program, as an absolute path, and its arguments",
-        &["command", "exec", "program", "run"], Again::Refused, Takes::Words(setter::cmd)),
+        "command exec program run", Again::Refused, Takes::Words(setter::cmd)),
     rule("dir", "DIRECTORY", "the directory to run in, as an absolute path",
-        &["directory", "cwd", "chdir", "workdir"], Again::Refused, Takes::Value(setter::dir)),
+        "directory cwd chdir workdir", Again::Refused, Takes::Value(setter::dir)),
     rule("out", "FILE | syslog", "append stdout to this file; syslog is the default",
-        &["stdout", "output"], Again::Refused, Takes::Value(setter::out)),
+        "stdout output", Again::Refused, Takes::Value(setter::out)),
     rule("err", "FILE | syslog", "append stderr to this file; syslog is the default",
-        &["stderr", "error"], Again::Refused, Takes::Value(setter::err)),
+        "stderr error", Again::Refused, Takes::Value(setter::err)),
     rule("log", "block | drop",
         "what becomes of output that the log does not take: the job waits (the default), or it is dropped",
-        &["logging"], Again::LastCounts, Takes::Value(setter::log)),
+        "logging", Again::LastCounts, Takes::Value(setter::log)),
     rule("in", "FILE", "take stdin from this file; /dev/null is the default",
-        &["stdin", "input"], Again::Refused, Takes::Value(setter::stdin)),
+        "stdin input", Again::Refused, Takes::Value(setter::stdin)),
     rule("env", "NAME=VALUE", "set an environment variable (repeatable)",
-        &["environment", "setenv", "export"], Again::AddsUp, Takes::Value(setter::env)),
+        "environment setenv export", Again::AddsUp, Takes::Value(setter::env)),
     rule("user", "USER", "the user to run as",
-        &["username", "uid"], Again::LastCounts, Takes::Value(setter::user)),
+        "username uid", Again::LastCounts, Takes::Value(setter::user)),
     rule("nice", "NUMBER", "the priority, from -20 (highest) to 20 (lowest)",
-        &["priority"], Again::LastCounts, Takes::Value(setter::nice)),
+        "priority", Again::LastCounts, Takes::Value(setter::nice)),
     rule("order", "NUMBER", "jobs start in ascending order; 0 is the default",
-        &[], Again::LastCounts, Takes::Value(setter::order)),
+        "", Again::LastCounts, Takes::Value(setter::order)),
     rule("cpu", "LIST | 0xMASK", "the CPUs to run on (0,2-4 or 0x1d)",
-        &["cpus", "cpuset", "affinity"], Again::AddsUp, Takes::Value(setter::cpu)),
+        "cpus cpuset affinity", Again::AddsUp, Takes::Value(setter::cpu)),
     rule("ulimit", "-FLAG VALUE | { -FLAG VALUE... }",
         "set a resource limit, soft and hard (repeatable)",
-        &["limit", "rlimit"], Again::AddsUp, Takes::Limits(setter::ulimit)),
+        "limit rlimit", Again::AddsUp, Takes::Limits(setter::ulimit)),
     rule("bounce every", "N[smhd]", "restart the job so often",
-        &["restart"], Again::LastCounts, Takes::Value(setter::bounce_every)),
+        "restart", Again::LastCounts, Takes::Value(setter::bounce_every)),
     rule("depends", "{ FILE... }",
         "restart the job when the content of one of these files changes (repeatable)",
-        &["dependencies", "watch"], Again::AddsUp, Takes::Block(setter::depends)),
+        "dependencies watch", Again::AddsUp, Takes::Block(setter::depends)),
     rule("disable", "", "do not run the job",
-        &["disabled"], Again::AddsUp, Takes::Nothing(|job| job.disable = true)),
+        "disabled", Again::AddsUp, Takes::Nothing(|job| job.disable = true)),
     rule("wait", "", "start later jobs only when this one has finished",
-        &[], Again::AddsUp, Takes::Nothing(|job| job.wait = true)),
+        "", Again::AddsUp, Takes::Nothing(|job| job.wait = true)),
     rule("once", "", "do not restart the job",
-        &["oneshot"], Again::AddsUp, Takes::Nothing(|job| job.once = true)),
+        "oneshot", Again::AddsUp, Takes::Nothing(|job| job.once = true)),
 ];
 
 const fn rule(
     name: &'static str,
     usage: &'static str,
     about: &'static str,
-    also: &'static [&'static str],
+    also: &'static str,
     again: Again,
     takes: Takes,
 ) -> OptionRule {
@@ -211,7 +212,8 @@ pub(super) fn meant(word: &[u8], global: bool) -> Option<&'static str> {
     let stem = word.split(|byte| matches!(byte, b'=' | b':')).next().unwrap_or(word);
     let rules = || OPTIONS.iter().filter(move |rule| rule.is_global() == global);
     let names = rules().flat_map(|rule| [rule.keyword(), rule.name].map(|name| (name, rule.name)));
-    let others = rules().flat_map(|rule| rule.also.iter().map(|also| (*also, rule.name)));
+    let others =
+        rules().flat_map(|rule| rule.also.split_ascii_whitespace().map(|also| (also, rule.name)));
     meant_to_close(word).or_else(|| closest(stem, names.chain(others)))
 }
 

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::address::Prefix;
 use crate::index::{Index, Link, Linked};
-use crate::limits::{ADDRESS_BYTES, SENDER_BYTES, SPEC_BYTES, ULIMIT_BYTES};
+use crate::limits::{ADDRESS_BYTES, SENDER_BYTES, SMALL_PAGE_BYTES, SPEC_BYTES, ULIMIT_BYTES};
 use crate::limits::{MAX_ADDRESSES, MAX_JOBS, MAX_SENDERS, MAX_ULIMITS, TEXT_BYTES};
 use crate::list::List;
 
@@ -208,6 +208,8 @@ impl Address {
 /// file is parsed into; both are part of the supervisor, never on the stack.
 #[repr(C)]
 pub struct Config {
+    /// Moves what follows so that the first strings of 24 jobs, and the jobs, are in one page.
+    before: [u8; STRINGS_OF_A_FEW],
     /// All strings, from the end of the block down, so that the first ones are
     /// next to the first jobs, in the same page.
     pub(super) text: [u8; TEXT_BYTES],
@@ -219,12 +221,28 @@ pub struct Config {
     pub(super) addresses: List<Address, MAX_ADDRESSES>,
     /// All `from`, those of one address side by side.
     pub(super) senders: List<Prefix, MAX_SENDERS>,
+    unused: [u8; UNUSED_BYTES],
 }
+
+const STRINGS_OF_A_FEW: usize = 960;
+
+/// Makes the size a number of whole pages, so that it is the same in the next configuration.
+const UNUSED_BYTES: usize = SMALL_PAGE_BYTES - USED_BYTES % SMALL_PAGE_BYTES;
+
+const USED_BYTES: usize = STRINGS_OF_A_FEW
+    + TEXT_BYTES
+    + 8
+    + size_of::<List<JobSpec, MAX_JOBS>>()
+    + size_of::<List<Ulimit, MAX_ULIMITS>>()
+    + size_of::<List<Address, MAX_ADDRESSES>>()
+    + size_of::<List<Prefix, MAX_SENDERS>>();
 
 impl Config {
     /// The configuration without jobs.
     pub const fn new() -> Self {
         Config {
+            before: [0; STRINGS_OF_A_FEW],
+            unused: [0; UNUSED_BYTES],
             text: [0; TEXT_BYTES],
             text_bytes: 0,
             by_name: Index::new(),

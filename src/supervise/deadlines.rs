@@ -41,22 +41,22 @@ impl Deadlines {
 
     /// The soonest deadline.
     pub(super) fn next(&self, rows: &[Row]) -> Option<Instant> {
-        (self.len > 0).then(|| rows[0].due.at)
+        (self.len > 0).then(|| due(rows, 0).at)
     }
 
     /// The job with the soonest deadline, if that is not after `now`.
     pub(super) fn due(&self, rows: &[Row], now: Instant) -> Option<u16> {
-        (self.next(rows)? <= now).then(|| rows[0].due.slot)
+        (self.next(rows)? <= now).then(|| due(rows, 0).slot)
     }
 
     /// Gives a job a deadline instead of the one it had, or none.
     pub(super) fn set(&mut self, rows: &mut [Row], slot: u16, at: Option<Instant>) {
-        match (usize::from(rows[usize::from(slot)].due.place), at) {
+        match (usize::from(due(rows, slot.into()).place), at) {
             (0, None) => {}
             (0, Some(at)) => self.insert(rows, at, slot),
             (place, None) => self.remove(rows, place - 1),
             (place, Some(at)) => {
-                rows[place - 1].due.at = at;
+                due_mut(rows, place - 1).at = at;
                 self.restore(rows, place - 1);
             }
         }
@@ -66,7 +66,7 @@ impl Deadlines {
     fn insert(&mut self, rows: &mut [Row], at: Instant, slot: u16) {
         let last = usize::from(self.len);
         self.len += 1;
-        (rows[last].due.at, rows[last].due.slot) = (at, slot);
+        set(rows, last, at, slot);
         self.restore(rows, last);
     }
 
@@ -74,7 +74,7 @@ impl Deadlines {
         self.len -= 1;
         let last = usize::from(self.len);
         swap(rows, at, last);
-        rows[usize::from(rows[last].due.slot)].due.place = 0;
+        due_mut(rows, due(rows, last).slot.into()).place = 0;
         if at < last {
             self.restore(rows, at);
         }
@@ -82,7 +82,7 @@ impl Deadlines {
 
     /// Moves the entry at `at`, the only one that may be out of order, to its place.
     fn restore(&self, rows: &mut [Row], mut at: usize) {
-        while at > 0 && rows[at].due.key() < rows[(at - 1) / 2].due.key() {
+        while at > 0 && due(rows, at).key() < due(rows, (at - 1) / 2).key() {
             swap(rows, at, (at - 1) / 2);
             at = (at - 1) / 2;
         }
@@ -96,21 +96,37 @@ impl Deadlines {
     /// The sooner one of the children of `at`, if it is sooner than `at` itself.
     fn sooner_child(&self, rows: &[Row], at: usize) -> Option<usize> {
         let children = 2 * at + 1..usize::from(self.len).min(2 * at + 3);
-        let soonest = children.min_by_key(|&child| rows[child].due.key())?;
-        (rows[soonest].due.key() < rows[at].due.key()).then_some(soonest)
+        let soonest = children.min_by_key(|&child| due(rows, child).key())?;
+        (due(rows, soonest).key() < due(rows, at).key()).then_some(soonest)
     }
 }
 
 fn swap(rows: &mut [Row], a: usize, b: usize) {
-    let (left, right) = (rows[a].due, rows[b].due);
-    (rows[a].due.at, rows[a].due.slot) = (right.at, right.slot);
-    (rows[b].due.at, rows[b].due.slot) = (left.at, left.slot);
+    let (left, right) = (*due(rows, a), *due(rows, b));
+    set(rows, a, right.at, right.slot);
+    set(rows, b, left.at, left.slot);
     note(rows, a);
     note(rows, b);
 }
 
 fn note(rows: &mut [Row], at: usize) {
-    rows[usize::from(rows[at].due.slot)].due.place = at as u16 + 1;
+    due_mut(rows, due(rows, at).slot.into()).place = at as u16 + 1;
+}
+
+/// Makes the heap's entry at `at` that of `slot`, which is to be [noted](note).
+fn set(rows: &mut [Row], at: usize, when: Instant, slot: u16) {
+    let entry = due_mut(rows, at);
+    (entry.at, entry.slot) = (when, slot);
+}
+
+// The places where it is checked that a row is there; each such place takes memory.
+
+fn due(rows: &[Row], at: usize) -> &Due {
+    &rows[at].due
+}
+
+fn due_mut(rows: &mut [Row], at: usize) -> &mut Due {
+    &mut rows[at].due
 }
 
 #[cfg(test)]

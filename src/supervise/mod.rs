@@ -24,6 +24,7 @@ mod status;
 mod stop;
 mod supervisor;
 mod table;
+mod turns;
 
 pub use action::{Action, StopSignal};
 pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable};

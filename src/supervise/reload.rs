@@ -21,7 +21,7 @@ impl Supervisor {
             }
         }
         self.live = 1 - self.live;
-        self.turn = 0;
+        self.turns.begin(self.configs[self.live].len());
         self.seated = 0;
         self.seat();
     }
@@ -91,7 +91,7 @@ impl Supervisor {
         let (name, state) = (Name::new(spec.name()), first_state(spec.is_disabled()));
         let Some(slot) = self.table.add(name, position as u16, state) else { return false };
         self.configs[self.live].set_row(position, slot + 1);
-        self.turn = self.turn.min(position as u16);
+        self.turns.add(position);
         true
     }
 }

@@ -19,11 +19,12 @@ impl Supervisor {
 
     /// Whether the next job in the order of the configuration may start.
     pub(super) fn is_turn_open(&self) -> bool {
-        self.row_in_turn().is_some_and(|slot| self.table.state(slot) == State::Queued)
+        let first = self.turns.first().and_then(|position| self.row_at(position));
+        first.is_some_and(|slot| self.table.state(slot) == State::Queued)
     }
 
-    fn row_in_turn(&self) -> Option<u16> {
-        self.config().row(usize::from(self.turn)).checked_sub(1)
+    fn row_at(&self, position: usize) -> Option<u16> {
+        self.config().row(position).checked_sub(1)
     }
 
     /// Starts the next job whose turn it is, in the order of the configuration.
@@ -42,19 +43,19 @@ impl Supervisor {
 
     /// The next job that is queued, unless one before it has to be waited for.
     fn advance_turn(&mut self) -> Option<u16> {
-        while usize::from(self.turn) < self.config().len() {
-            let slot = self.row_in_turn();
+        while let Some(position) = self.turns.first() {
+            let slot = self.row_at(position);
             let state = slot.map(|slot| self.table.state(slot));
             if state == Some(State::Queued) {
                 return slot;
             }
-            let spec = self.config().job(usize::from(self.turn));
+            let spec = self.config().job(position);
             // One without a row has yet to be started, too.
             let holds = state.map_or(!spec.is_disabled(), State::holds);
             if spec.waits() && holds {
                 return None;
             }
-            self.turn += 1;
+            self.turns.remove(position);
         }
         None
     }
@@ -127,7 +128,7 @@ impl Supervisor {
 
     pub(super) fn turn_back(&mut self, slot: u16) {
         if let Some(position) = self.table.job(slot).spec {
-            self.turn = self.turn.min(position);
+            self.turns.add(position.into());
         }
     }
 

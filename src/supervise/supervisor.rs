@@ -1,9 +1,13 @@
 //! The supervisor: all decisions about all jobs.
 
+use core::mem::size_of;
+
 use crate::config::{Config, JobView};
+use crate::limits::SMALL_PAGE_BYTES;
 use crate::name::Name;
 use crate::supervise::job::State;
 use crate::supervise::table::Table;
+use crate::supervise::turns::Turns;
 use crate::supervise::{Action, Event, JobId};
 use crate::time::Instant;
 
@@ -23,8 +27,8 @@ pub struct Supervisor {
     /// All jobs before this position have a row. The others get one when a
     /// job that was taken out is gone.
     pub(super) seated: u16,
-    /// All jobs before this position have had their turn.
-    pub(super) turn: u16,
+    /// Who is to have a turn.
+    pub(super) turns: Turns,
     /// No start is tried before this.
     pub(super) pause: Option<Instant>,
     /// The last start failed for want of a process, and this was told.
@@ -34,8 +38,12 @@ pub struct Supervisor {
     pub(super) gone: bool,
     /// Its first rows are next to what stands above, in the same page.
     pub(super) table: Table,
+    unused: [u8; UNUSED_BYTES],
     pub(super) configs: [Config; 2],
 }
+
+/// Makes each configuration begin in its page as the supervisor does in its own, about.
+const UNUSED_BYTES: usize = SMALL_PAGE_BYTES - size_of::<Table>() % SMALL_PAGE_BYTES;
 
 impl Supervisor {
     /// A supervisor without jobs.
@@ -43,12 +51,13 @@ impl Supervisor {
         Supervisor {
             live: 0,
             seated: 0,
-            turn: 0,
+            turns: Turns::new(),
             pause: None,
             starved: false,
             leaving: false,
             gone: false,
             table: Table::new(),
+            unused: [0; UNUSED_BYTES],
             configs: [Config::new(), Config::new()],
         }
     }

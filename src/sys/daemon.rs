@@ -48,8 +48,8 @@ pub fn close_inherited() {
 }
 
 /// Whether there is a stderr that somebody may read: /dev/null is none. It is
-/// also what stands there when pmtr was started with a closed one, as Rust's
-/// runtime opens it before `main`.
+/// also what stands there when pmtr was started with a closed one, once
+/// [`sanitise_stdio`] has opened it.
 pub fn has_stderr() -> bool {
     match fstat(io::stderr()) {
         Ok(file) => {

@@ -6,7 +6,7 @@ use super::config_file::{ConfigFile, Refused};
 use super::room::Taken;
 use super::std::prelude::v1::*;
 use super::std::{eprintln, println};
-use super::tables::{take, TABLES};
+use super::tables::{take, FILES};
 use crate::config::{Config, Problem, Severity, Token};
 use core::ffi::CStr;
 use nix::errno::Errno;
@@ -36,7 +36,7 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
             println!("{token}");
         }
     };
-    let text = &mut take(&TABLES.files).text;
+    let text = &mut take(&FILES).text;
     let loaded = file.load(text, config, &mut found, &mut read);
     if let Some(exposure) = file.exposure() {
         eprintln!("{file}: warning: {exposure}");

@@ -4,6 +4,7 @@
 // Named here and nowhere above: whatever is outside of this module is `no_std`.
 extern crate std;
 
+pub mod arguments;
 pub mod check;
 pub mod clock;
 mod config_file;
@@ -11,6 +12,7 @@ pub mod daemon;
 mod digest;
 mod dry_run;
 mod exposure;
+pub mod heap;
 mod held;
 mod lock;
 pub mod log;

@@ -88,7 +88,7 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Reads a command line; the first of `args` is the program's name, as in
-/// [`env::args_os`].
+/// [`Arguments`](super::arguments::Arguments).
 ///
 /// Of an option that is given twice the last one counts. `-h`, `-V` and `--limits`
 /// end the reading: what stands behind them is not looked at.
@@ -164,7 +164,7 @@ struct Row {
     short: Option<char>,
     long: &'static str,
     value: &'static str,
-    help: &'static [&'static str],
+    help: &'static str,
 }
 
 const ROWS: [Row; 12] = [
@@ -173,93 +173,90 @@ const ROWS: [Row; 12] = [
         short: Some('c'),
         long: "config",
         value: "FILE",
-        help: &["configuration file (default: /etc/pmtr.conf);", "a missing one is created, empty"],
+        help: "configuration file (default: /etc/pmtr.conf);\n\
+               a missing one is created, empty",
     },
     Row {
         key: Key::Foreground,
         short: Some('F'),
         long: "foreground",
         value: "",
-        help: &["stay in the foreground (default: become a daemon,", "except as process 1)"],
+        help: "stay in the foreground (default: become a daemon,\n\
+               except as process 1)",
     },
     Row {
         key: Key::Echo,
         short: Some('I'),
         long: "echo",
         value: "",
-        help: &[
-            "echo the log to stderr (the default, except where",
-            "stderr is the journal's own stream)",
-        ],
+        help: "echo the log to stderr (the default, except where\n\
+               stderr is the journal's own stream)",
     },
     Row {
         key: Key::Test,
         short: Some('t'),
         long: "test",
         value: "",
-        help: &["check the configuration and exit"],
+        help: "check the configuration and exit",
     },
     Row {
         key: Key::Strict,
         short: None,
         long: "strict",
         value: "",
-        help: &["with -t: exit with 1 on warnings, too"],
+        help: "with -t: exit with 1 on warnings, too",
     },
     Row {
         key: Key::Verbose,
         short: Some('v'),
         long: "verbose",
         value: "",
-        help: &[
-            "log more; -vv shows how the configuration is parsed;",
-            "with -t: show how much of each limit it takes",
-        ],
+        help: "log more; -vv shows how the configuration is parsed;\n\
+               with -t: show how much of each limit it takes",
     },
     Row {
         key: Key::Pidfile,
         short: Some('p'),
         long: "pidfile",
         value: "FILE",
-        help: &["write the process id there, and remove it at the end", "(default: none)"],
+        help: "write the process id there, and remove it at the end\n\
+               (default: none)",
     },
     Row {
         key: Key::LogSocket,
         short: None,
         long: "log-socket",
         value: "PATH",
-        help: &["send the log there (default: /dev/log)"],
+        help: "send the log there (default: /dev/log)",
     },
     Row {
         key: Key::StateDir,
         short: None,
         long: "state-dir",
         value: "DIR",
-        help: &[
-            "remember there which jobs run (default: /run/pmtr;",
-            "not as root: $XDG_RUNTIME_DIR/pmtr or /tmp/pmtr-UID)",
-        ],
+        help: "remember there which jobs run (default: /run/pmtr;\n\
+               not as root: $XDG_RUNTIME_DIR/pmtr or /tmp/pmtr-UID)",
     },
     Row {
         key: Key::Help,
         short: Some('h'),
         long: "help",
         value: "",
-        help: &["show this help and exit"],
+        help: "show this help and exit",
     },
     Row {
         key: Key::Version,
         short: Some('V'),
         long: "version",
         value: "",
-        help: &["show the version and exit"],
+        help: "show the version and exit",
     },
     Row {
         key: Key::Limits,
         short: None,
         long: "limits",
         value: "",
-        help: &["show all limits and their memory, and exit"],
+        help: "show all limits and their memory, and exit",
     },
 ];
 
@@ -291,7 +288,7 @@ impl Row {
         if !self.value.is_empty() {
             left = format!("{left} {}", self.value);
         }
-        for line in self.help {
+        for line in self.help.lines() {
             writeln!(f, "  {left:<23} {line}")?;
             left.clear();
         }

@@ -32,6 +32,7 @@ impl Shell {
     /// Looks at the files if something hinted at a change and it is quiet since.
     pub(super) fn look(&mut self) {
         let Some(hints) = self.files.watch.settled(clock::now()) else { return };
+        self.was_deep = true;
         self.lay_watches();
         let may_be_half = hints.config_created && !self.config.is_link();
         let is_new = hints.config_written || (!may_be_half && self.config.has_changed());

@@ -11,10 +11,10 @@ use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
-use super::tables::Files;
+use super::tables::{self, Files};
 use super::timer::Timer;
 use super::udp::Udp;
-use super::{clock, log, reap};
+use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
@@ -43,6 +43,8 @@ pub struct Shell {
     rest: Rest,
     /// Set when all is gone: until when the log is waited for.
     leaving: Option<Instant>,
+    /// Something was done that may have taken more of the stack than waiting does.
+    pub(super) was_deep: bool,
 }
 
 impl Shell {
@@ -71,6 +73,7 @@ impl Shell {
             cwd: current_dir()?,
             rest: Rest::default(),
             leaving: None,
+            was_deep: true,
         };
         shell.register()?;
         Ok(shell)
@@ -89,9 +92,12 @@ impl Shell {
 
     /// Supervises until it was told to leave and all jobs are gone.
     ///
-    /// Not inlined: what the loop takes of the stack is not needed before.
+    /// Not inlined: what the loop takes of the stack is not needed before, and what
+    /// its parts take is not needed while it waits.
     #[inline(never)]
     pub fn run(&mut self) {
+        pages::give_back_heap();
+        heap::seal();
         let mut ready = Ready::new();
         loop {
             let is_more_to_do = self.act();
@@ -106,7 +112,12 @@ impl Shell {
                 return;
             }
             self.timer.arm(self.next_deadline());
-            let found = self.poller.wait(&mut ready, !is_more_to_read && !is_more_to_do);
+            let is_idle = !is_more_to_read && !is_more_to_do;
+            if is_idle && core::mem::take(&mut self.was_deep) {
+                pages::give_back_stack();
+                tables::give_back_datagram();
+            }
+            let found = self.poller.wait(&mut ready, is_idle);
             for n in 0..found {
                 self.on_ready(ready.token(n));
             }
@@ -127,6 +138,7 @@ impl Shell {
         self.leaving.is_some_and(|until| is_told || until <= now)
     }
 
+    #[inline(never)] // as `run`
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
         match token {
@@ -141,6 +153,7 @@ impl Shell {
     }
 
     fn on_signals(&mut self, now: Instant) {
+        self.was_deep = true;
         while let Some(request) = self.signals.next() {
             match request {
                 Request::Reap => self.reap(),
@@ -155,6 +168,7 @@ impl Shell {
     // Doing.
 
     /// Does what is to be done now, or a part of it. Returns whether there is more.
+    #[inline(never)] // as `run`
     fn act(&mut self) -> bool {
         for _ in 0..ACTIONS_PER_TURN {
             let now = clock::now();
@@ -167,6 +181,7 @@ impl Shell {
     }
 
     fn perform(&mut self, now: Instant, action: Action) {
+        self.was_deep = true;
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),

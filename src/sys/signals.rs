@@ -7,7 +7,7 @@
 use super::std::os::fd::{AsFd, BorrowedFd};
 use super::std::prelude::v1::*;
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{signal, SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// What a signal asks for.
@@ -19,6 +19,14 @@ pub enum Request {
     Reload,
     /// SIGTERM, SIGINT or SIGQUIT, with its number: stop all jobs and leave.
     Leave(i32),
+}
+
+/// Makes writing to a pipe that nobody reads an error only, for the whole process.
+pub fn ignore_sigpipe() {
+    // SAFETY: nothing of ours runs when a signal is ignored.
+    let ignored = unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) };
+    // It cannot fail: there is such a signal, and it can be ignored.
+    let _ = ignored;
 }
 
 /// The signals that mean something, ready to be read.

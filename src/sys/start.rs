@@ -7,15 +7,15 @@ use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
 use super::room::Limits;
 use super::run::Shell;
+use super::signals::ignore_sigpipe;
 use super::spawn;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::{Path, PathBuf};
 use super::std::prelude::v1::*;
-use super::std::process::ExitCode;
-use super::std::{env, eprintln, format, println};
-use super::tables::{take, TABLES};
+use super::std::{eprintln, ffi::OsString, format, println};
+use super::tables::{take, FILES, TABLES};
 use super::{clock, log};
 use crate::limits::MAX_INHERITED_ENV;
 
@@ -26,13 +26,25 @@ const FAILED: u8 = 1;
 /// The exit status of a command line that is not understood.
 const WRONG_USAGE: u8 = 2;
 
-/// The whole program.
-pub fn main() -> ExitCode {
-    let options = match options::parse(env::args_os()) {
+/// The exit status of what has worked.
+const DONE: u8 = 0;
+
+/// The whole program; returns its exit status.
+///
+/// Does itself what Rust's runtime does otherwise: descriptors 0 to 2 are open,
+/// so that nothing else gets such a number and takes what is meant for them, and a
+/// pipe that nobody reads is an error, not a signal.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
+    ignore_sigpipe();
+    if let Err(error) = daemon::sanitise_stdio() {
+        eprintln!("pmtr: cannot open /dev/null: {error}");
+        return FAILED;
+    }
+    let options = match options::parse(arguments) {
         Ok(options) => options,
         Err(usage) => {
             eprintln!("pmtr: {usage}");
-            return ExitCode::from(WRONG_USAGE);
+            return WRONG_USAGE;
         }
     };
     match options.mode {
@@ -42,11 +54,14 @@ pub fn main() -> ExitCode {
         Mode::Test { strict } => return test(options, strict),
         Mode::Supervise => return supervise(options),
     }
-    ExitCode::SUCCESS
+    DONE
 }
 
 /// `-t`: says what it found, and whether a start would take it.
-fn test(options: Options, strict: bool) -> ExitCode {
+///
+/// Not inlined: what it takes of the stack is not for those who supervise.
+#[inline(never)]
+fn test(options: Options, strict: bool) -> u8 {
     let mut supervisor = take(&TABLES.supervisor);
     let verbose = options.verbose;
     let verdict = options
@@ -55,48 +70,46 @@ fn test(options: Options, strict: bool) -> ExitCode {
         .and_then(|options| config_file(&options))
         .map(|mut file| dry_run(&mut file, supervisor.standby(), verbose));
     match verdict {
-        Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::Warned) if !strict => ExitCode::SUCCESS,
-        Ok(Verdict::Warned | Verdict::Refused) => ExitCode::from(FAILED),
+        Ok(Verdict::Good) => DONE,
+        Ok(Verdict::Warned) if !strict => DONE,
+        Ok(Verdict::Warned | Verdict::Refused) => FAILED,
         Err(reason) => {
             eprintln!("pmtr: {reason}");
-            ExitCode::from(FAILED)
+            FAILED
         }
     }
 }
 
 /// Starts, runs until the end was asked for, and tidies up.
-fn supervise(options: Options) -> ExitCode {
-    let (mut shell, pidfile) = match launch(options) {
-        Ok(launched) => launched,
+fn supervise(options: Options) -> u8 {
+    // Used where it stands: what is moved is on the stack twice.
+    let mut opened = open(options);
+    let done = match &mut opened {
+        Ok(opened) => opened.supervise(),
+        Err(reason) => Err(core::mem::take(reason)),
+    };
+    match done {
+        Ok(()) => DONE,
         Err(reason) => {
             ::log::error!("{reason}");
             log::flush(clock::now(), None);
-            return ExitCode::from(FAILED);
+            FAILED
         }
-    };
-    shell.run();
-    if let Some(pidfile) = pidfile {
-        pidfile.remove();
     }
-    ExitCode::SUCCESS
 }
 
-/// Everything that comes before the first job, and why it came to nothing.
-fn launch(options: Options) -> Result<(Shell, Option<PidFile>), String> {
-    let (mut shell, launch, pidfile) = open(options)?;
-    shell.first_load()?;
-    let pidfile = pidfile.as_deref().map(write_pidfile).transpose()?;
-    launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
-    log::daemonized();
-    Ok((shell, pidfile))
+/// All that a start needs besides a configuration.
+struct Opened {
+    shell: Shell,
+    launch: Launch,
+    pidfile: Option<PathBuf>,
 }
 
 /// Becomes a daemon where that is wanted, and opens what the loop needs.
 ///
 /// Not inlined: what it takes of the stack is free again when the configuration is loaded.
 #[inline(never)]
-fn open(options: Options) -> Result<(Shell, Launch, Option<PathBuf>), String> {
+fn open(options: Options) -> Result<Opened, String> {
     let is_foreground = options.foreground || daemon::is_process_one();
     if !is_foreground {
         daemon::close_inherited();
@@ -104,7 +117,6 @@ fn open(options: Options) -> Result<(Shell, Launch, Option<PathBuf>), String> {
     start_log(&options);
     warn_of_environment();
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;
-    daemon::sanitise_stdio().map_err(|error| format!("cannot open /dev/null: {error}"))?;
     let launch = if is_foreground {
         Launch::foreground()
     } else {
@@ -115,12 +127,34 @@ fn open(options: Options) -> Result<(Shell, Launch, Option<PathBuf>), String> {
     let shell = Shell::new(
         take(&TABLES.supervisor),
         take(&TABLES.streams),
-        take(&TABLES.files),
+        take(&FILES),
         state,
         config_file(&options)?,
     )
     .map_err(|error| format!("cannot start: {error}"))?;
-    Ok((shell, launch, options.pidfile))
+    Ok(Opened { shell, launch, pidfile: options.pidfile })
+}
+
+impl Opened {
+    fn supervise(&mut self) -> Result<(), String> {
+        let pidfile = self.launch()?;
+        self.shell.run();
+        if let Some(pidfile) = pidfile {
+            pidfile.remove();
+        }
+        Ok(())
+    }
+
+    /// What comes before the first job, and why it came to nothing.
+    #[inline(never)] // as `open`
+    fn launch(&mut self) -> Result<Option<PidFile>, String> {
+        self.shell.first_load()?;
+        let pidfile = self.pidfile.take().as_deref().map(write_pidfile).transpose()?;
+        let launch = core::mem::replace(&mut self.launch, Launch::foreground());
+        launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
+        log::daemonized();
+        Ok(pidfile)
+    }
 }
 
 fn start_log(options: &Options) {

@@ -4,35 +4,50 @@
 //! They are all zeros at first, so the kernel gives a page of memory when it is
 //! written to for the first time, and not before. A small configuration is to
 //! take few pages, so each table has what is always used next to its first
-//! rows, and no row is touched without need.
+//! rows, at the beginning of a page, and no row is touched without need.
 
 use super::config_file::Text;
 use super::log::Log;
+use super::pages;
 use super::std::sync::{Mutex, MutexGuard, PoisonError};
 use super::streams::Streams;
 use super::watch::Watch;
 use crate::limits::DATAGRAM_BYTES;
 use crate::supervise::Supervisor;
+use core::ops::Deref;
 
-/// The tables.
+/// The tables of a few rows, which begin with a page each: with 24 jobs they take no more.
 pub(super) static TABLES: Tables = Tables {
-    files: Mutex::new(Files { watch: Watch::new(), text: Text::new() }),
-    log: Mutex::new(Log::new()),
-    supervisor: Mutex::new(Supervisor::new()),
-    streams: Mutex::new(Streams::new()),
-    datagram: Mutex::new([0; DATAGRAM_BYTES]),
+    log: Page(Mutex::new(Log::new())),
+    supervisor: Page(Mutex::new(Supervisor::new())),
+    streams: Page(Mutex::new(Streams::new())),
+    datagram: Page(Mutex::new([0; DATAGRAM_BYTES])),
 };
 
-/// See [`TABLES`]. The smallest is the first: it shares a page with what stands before all of them.
-#[repr(C)]
+/// What is watched and read. A few rows share a page with other statics of the program.
+pub(super) static FILES: Mutex<Files> =
+    Mutex::new(Files { watch: Watch::new(), text: Text::new() });
+
+/// See [`TABLES`].
 pub(super) struct Tables {
-    pub files: Mutex<Files>,
-    pub log: Mutex<Log>,
-    pub supervisor: Mutex<Supervisor>,
-    pub streams: Mutex<Streams>,
+    pub log: Page<Mutex<Log>>,
+    pub supervisor: Page<Mutex<Supervisor>>,
+    pub streams: Page<Mutex<Streams>>,
     /// The datagram that was read, or the one that is being written; and the stack of a
     /// process that is being started.
-    pub datagram: Mutex<[u8; DATAGRAM_BYTES]>,
+    pub datagram: Page<Mutex<[u8; DATAGRAM_BYTES]>>,
+}
+
+/// Begins with a page, if pages are the smallest that there are.
+#[repr(C, align(4096))]
+pub(super) struct Page<T>(T);
+
+impl<T> Deref for Page<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// What is watched, and what is read.
@@ -40,6 +55,16 @@ pub(super) struct Tables {
 pub struct Files {
     pub watch: Watch,
     pub text: Text,
+}
+
+/// Gives back the memory of the datagram, in which processes that were started
+/// have had their stack.
+pub(super) fn give_back_datagram() {
+    let is_free = TABLES.datagram.try_lock().is_ok();
+    if is_free {
+        // SAFETY: there is one thread, and a lock that nobody has is zeros, as its bytes may be.
+        unsafe { pages::give_back_shared(&TABLES.datagram) };
+    }
 }
 
 /// Takes a table. There is one thread: whoever has it already is further up in it.

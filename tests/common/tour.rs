@@ -145,6 +145,7 @@ fn many_jobs(w: &World) {
     // Behind a flood that the log has not taken yet.
     w.log().within(LONG).wait_for("started job many199 [");
     w.save(save::in_place, &sleepers("few some"));
-    w.started("some");
+    // Behind 200 jobs that are stopped.
+    w.log().within(LONG).wait_for("started job some [");
     eventually("the end of the many", || w.processes_with("sleep").len() <= 2);
 }

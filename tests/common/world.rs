@@ -140,7 +140,9 @@ impl World {
 
     /// What a file in the directory says; nothing if it is not there.
     pub fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
+        // What jobs write need not be text.
+        let bytes = fs::read(self.path(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// The configuration file.

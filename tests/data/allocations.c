@@ -3,12 +3,14 @@
  *
  * The process is the first that is started with this library and the file that
  * ALLOCATIONS names, 4096 zeros; its children, and what they become, are not
- * counted. In the file: the pid, how often memory was allocated and freed, and
- * of the latest 200 allocations who called, the size, and the function. */
+ * counted. In the file: the pid, how often memory was allocated and freed, of
+ * the latest 200 allocations who called, the size, and the function; and whether
+ * epoll_wait is to return nonsense, which makes the process panic. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,7 +21,7 @@ extern void *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
 struct call { uint64_t from; uint32_t size, function; };
-struct counts { int64_t pid; uint64_t calls, frees; struct call last[200]; };
+struct counts { int64_t pid; uint64_t calls, frees; struct call last[200]; int64_t nonsense; };
 static struct counts *counts;
 
 __attribute__((constructor)) static void begin(void)
@@ -62,4 +64,10 @@ int posix_memalign(void **new, size_t to, size_t size)
     count(6, size, FROM);
     *new = __libc_memalign(to, size);
     return *new ? 0 : 12;
+}
+
+int epoll_wait(int epoll, struct epoll_event *events, int room, int timeout)
+{
+    int found = epoll_pwait(epoll, events, room, timeout, 0);
+    return counts && counts->pid == getpid() && counts->nonsense ? room + 1 : found;
 }

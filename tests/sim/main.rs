@@ -19,6 +19,7 @@ mod faults;
 mod order;
 mod reload;
 mod room;
+mod scale;
 mod shutdown;
 mod status;
 mod stop;

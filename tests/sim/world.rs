@@ -479,7 +479,7 @@ pub fn secs(secs: u64) -> Duration {
 
 /// A machine in a box. It is too large for a stack of the usual size, through which it goes
 /// on its way.
-fn machine() -> Box<Supervisor> {
+pub fn machine() -> Box<Supervisor> {
     let built = thread::Builder::new().stack_size(64 << 20).spawn(|| Box::new(Supervisor::new()));
     built.unwrap().join().unwrap()
 }

@@ -260,17 +260,20 @@ fn send_short(socket: BorrowedFd<'_>, ring: &mut Ring) -> Result<(), Errno> {
 /// Not inlined: the tables for the call are on the stack.
 #[inline(never)]
 fn send_many(socket: BorrowedFd<'_>, ring: &Ring) -> Result<Sent, Errno> {
-    let mut parts: Vec<libc::iovec, LOG_BATCH> = ring
-        .records(Reader::Syslog)
-        .take(LOG_BATCH)
-        .map(text)
-        .map(|text| libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() })
-        .collect();
-    let mut messages: Vec<libc::mmsghdr, LOG_BATCH> = parts.iter_mut().map(message).collect();
+    let mut parts: Vec<libc::iovec, LOG_BATCH> = Vec::new();
+    let mut messages: Vec<libc::mmsghdr, LOG_BATCH> = Vec::new();
+    // Not collected, which makes a second table to return the first one.
+    parts.extend(ring.records(Reader::Syslog).take(LOG_BATCH).map(part));
+    messages.extend(parts.iter_mut().map(message));
     let (at, count) = (messages.as_mut_ptr(), messages.len() as u32);
     // SAFETY: `count` messages, each with one part, which points into the ring; it is only read.
     let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), at, count, FLAGS.bits() as _) };
     Errno::result(sent).map(|sent| Sent { count: sent as usize, is_partial: sent < count as i32 })
+}
+
+fn part(record: Record<'_>) -> libc::iovec {
+    let text = text(record);
+    libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() }
 }
 
 fn message(part: &mut libc::iovec) -> libc::mmsghdr {

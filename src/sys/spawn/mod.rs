@@ -14,7 +14,7 @@ mod user;
 use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
 use super::tables::{take, TABLES};
-use super::{clock, state::Entry};
+use super::{clock, pages, state::Entry};
 
 use crate::config::JobView;
 use child::{Signals, Start};
@@ -97,7 +97,8 @@ impl Spawner {
         entry: Option<Entry<'_>>,
     ) -> Result<i32, crate::supervise::Errno> {
         let start = self.start(job, log, entry);
-        let guest = self.spawn_guest(&start, &mut take(&TABLES.datagram)[..]);
+        let mut stack = take(&TABLES.datagram);
+        let guest = self.spawn_guest(&start, pages::mostly_whole(&mut stack[..]));
         guest.unwrap_or_else(|| clone::copy(&start)).map_err(super::errno)
     }
 

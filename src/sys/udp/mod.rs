@@ -137,6 +137,8 @@ impl Udp {
         is_wanted.then_some(self.report_at)
     }
 
+    /// Not inlined: what it takes of the stack is needed every 10 seconds, if at all.
+    #[inline(never)]
     fn report(&mut self, now: Instant, supervisor: &Supervisor) {
         self.report_at = now + REPORT_EVERY;
         let mut buffer = take(&TABLES.datagram);
