@@ -18,6 +18,13 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("limits_that_leave_no_room_for_the_program", NONE_YET, TRACE),
     ("more_words_than_a_program_can_be_given", NONE_YET, TRACE),
     ("programs_that_only_the_kernel_can_judge", NONE_YET, TRACE),
+    ("a_trial_runs_nothing", NONE_YET, FOREIGN),
+    ("directories_and_files", NONE_YET, FOREIGN),
+    ("mounts", NONE_YET, FOREIGN),
+    ("nothing_is_told_of_what_starts", NONE_YET, FOREIGN),
+    ("users_and_limits", NONE_YET, FOREIGN),
+    ("what_only_root_may", NONE_YET, FOREIGN),
+    ("what_the_user_of_a_job_may_not", NONE_YET, FOREIGN),
     ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", NONE_YET, GUEST),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
     ("neither_is_asked_for_memory_while_a_panic_is_reported", NONE_YET, "QEMU's calls are seen"),
@@ -36,6 +43,7 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
 const NONE_YET: u32 = u32::MAX;
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
+const FOREIGN: &str = "the programs of this machine are another processor's for -t";
 const GUEST: &str = "QEMU has no processes that share their descriptors";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
