@@ -80,6 +80,9 @@
 //! - **A job in the file is the same job while its name is**: two definitions
 //!   are compared field by field through [`config::JobView`], whose `==` is
 //!   the question "has it changed?".
+//! - **Whatever the loop itself is refused it does again**, after a rest: no result
+//!   is dropped whose event does not come a second time (a SIGCHLD, an edge of
+//!   epoll, a deadline), and nothing that stays ready is polled without a pause.
 //! - **What a job depends on is looked at when it is to start**, and whenever
 //!   a watch hints at a change: only content counts.
 

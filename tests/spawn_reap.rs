@@ -25,7 +25,7 @@ fn shell(script: &str) -> (Child, i32) {
 fn next() -> (i32, ExitStatus) {
     let start = Instant::now();
     loop {
-        if let Some(ended) = peek() {
+        if let Some(ended) = peek().unwrap() {
             return ended;
         }
         assert!(start.elapsed() < skip::stretched(20), "no child has ended");
@@ -35,7 +35,7 @@ fn next() -> (i32, ExitStatus) {
 
 #[test]
 fn children_are_seen_until_they_are_reaped() {
-    assert_eq!(peek(), None, "no child at all");
+    assert_eq!(peek(), Ok(None), "no child at all");
     every_way_to_end_is_seen();
     a_zombie_keeps_its_pid_and_its_group();
     what_is_left_of_a_group_is_killed();
@@ -44,7 +44,7 @@ fn children_are_seen_until_they_are_reaped() {
 
 fn every_way_to_end_is_seen() {
     let (_living, pid) = shell("exec sleep 1000");
-    assert_eq!(peek(), None, "none that has ended");
+    assert_eq!(peek(), Ok(None), "none that has ended");
     for (script, expected) in [
         ("exit 0", ExitStatus::Code(0)),
         ("exit 255", ExitStatus::Code(255)),
@@ -58,25 +58,25 @@ fn every_way_to_end_is_seen() {
             ends(&format!("kill -{signal} $$"), ExitStatus::Signal(signal));
         }
     }
-    reap(pid); // does nothing to a living one
+    reap(pid).unwrap(); // does nothing to a living one
     signal(pid, Signal::SIGTERM).unwrap();
     assert_eq!(next(), (pid, ExitStatus::Signal(libc::SIGTERM)));
-    reap(pid);
-    assert_eq!(peek(), None);
+    reap(pid).unwrap();
+    assert_eq!(peek(), Ok(None));
 }
 
 fn ends(script: &str, expected: ExitStatus) {
     let (_child, pid) = shell(script);
     assert_eq!(next(), (pid, expected), "{script}");
-    reap(pid);
+    reap(pid).unwrap();
 }
 
 fn a_zombie_keeps_its_pid_and_its_group() {
     let (_child, pid) = shell("exit 7");
     assert_eq!(next(), (pid, ExitStatus::Code(7)));
-    assert_eq!(peek(), Some((pid, ExitStatus::Code(7))));
+    assert_eq!(peek(), Ok(Some((pid, ExitStatus::Code(7)))));
     assert_eq!(kill_group(pid, Signal::SIGKILL), Ok(true));
-    reap(pid);
+    reap(pid).unwrap();
     assert_eq!(kill_group(pid, Signal::SIGKILL), Ok(false));
     assert_eq!(signal(pid, Signal::SIGTERM).unwrap_err().code, libc::ESRCH);
 }
@@ -84,7 +84,7 @@ fn a_zombie_keeps_its_pid_and_its_group() {
 fn what_is_left_of_a_group_is_killed() {
     let (_child, pid) = shell("sleep 1000 &");
     assert_eq!(next(), (pid, ExitStatus::Code(0)));
-    reap(pid);
+    reap(pid).unwrap();
     assert_eq!(kill_group(pid, Signal::SIGKILL), Ok(true), "the sleep");
     let start = Instant::now();
     while kill_group(pid, Signal::SIGKILL) != Ok(false) {

@@ -67,7 +67,7 @@ impl Scene {
     fn settled_within(&mut self, patience: Duration) -> Option<Hints> {
         let deadline = Clock::now() + patience;
         while Clock::now() < deadline {
-            self.watch.read(clock::now());
+            self.watch.read(clock::now()).unwrap();
             if let Some(hints) = self.watch.settled(clock::now()) {
                 return Some(hints);
             }
@@ -79,7 +79,7 @@ impl Scene {
     /// Nothing was noticed so far: whatever is noticed next comes from the
     /// write of this fence.
     fn noticed_nothing(&mut self) {
-        self.watch.read(clock::now());
+        self.watch.read(clock::now()).unwrap();
         assert_eq!(self.watch.deadline(), None, "a hint at something that does not matter");
         fs::write(&self.path, "fence").unwrap();
         self.notices_new_content();
@@ -240,7 +240,7 @@ fn a_stream_of_writes_does_not_put_off_a_look_for_ever() {
     let began = Clock::now();
     while scene.watch.settled(clock::now()).is_none() {
         fs::write(&scene.path, "again").unwrap();
-        scene.watch.read(clock::now());
+        scene.watch.read(clock::now()).unwrap();
         assert!(began.elapsed() < Duration::from_secs(5), "never settled");
     }
 }

@@ -175,7 +175,11 @@ impl ConfigFile {
         if is_pipe(&stat) {
             return Err(Refused::Pipe);
         }
-        read_all(&file, text).map_err(Refused::Unreadable)
+        read_all(&file, text).map_err(|errno| {
+            // What was not read is another content whenever it is looked at.
+            self.stamp = None;
+            Refused::Unreadable(errno)
+        })
     }
 }
 
@@ -219,6 +223,16 @@ fn is_pipe(stat: &Stat) -> bool {
 impl fmt::Display for ConfigFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_lossy(f, self.path.to_bytes())
+    }
+}
+
+impl Refused {
+    /// Whether it can be another time though the file stays as it is.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Refused::Unreadable(errno) => super::is_passing(*errno),
+            Refused::Pipe | Refused::TooLong | Refused::Errors(_) => false,
+        }
     }
 }
 

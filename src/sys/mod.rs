@@ -33,12 +33,22 @@ pub mod state;
 pub mod streams;
 mod tables;
 pub mod timer;
+mod trouble;
 pub mod udp;
 #[cfg(all(panic = "abort", target_env = "gnu", not(target_feature = "crt-static")))]
 mod unwind;
 pub mod watch;
 
 use crate::supervise::Errno;
+
+/// Whether an error at opening or reading a file is one of the moment, and not
+/// of the file: no change of a file tells that it is over.
+pub(crate) fn is_passing(error: nix::errno::Errno) -> bool {
+    use nix::errno::Errno as E;
+    let is_of_the_file = matches!(error, E::ENOENT | E::ENOTDIR | E::EACCES | E::ELOOP)
+        || matches!(error, E::ENAMETOOLONG | E::EISDIR | E::EINVAL | E::ENXIO | E::EOVERFLOW);
+    !is_of_the_file
+}
 
 /// An error number with its text, as the pure modules have it.
 pub fn errno(error: nix::errno::Errno) -> Errno {

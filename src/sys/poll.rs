@@ -30,8 +30,8 @@ pub enum Token {
 pub enum Interest {
     /// That it can be read.
     Read,
-    /// That it can be written.
-    Write,
+    /// Once that it can be written; as for `ReadOnce`.
+    WriteOnce,
     /// Once that it can be read; to be told again it is to be [changed](Poller::change).
     ReadOnce,
 }
@@ -68,10 +68,14 @@ impl Poller {
     }
 
     /// Waits until a descriptor is ready, or not at all where `block` is false.
-    /// Returns how many rows of `ready` are filled; none after a signal or error.
-    pub fn wait(&self, ready: &mut Ready, block: bool) -> usize {
+    /// Returns how many rows of `ready` are filled; none after a signal.
+    pub fn wait(&self, ready: &mut Ready, block: bool) -> Result<usize, Errno> {
         let timeout = if block { EpollTimeout::NONE } else { EpollTimeout::ZERO };
-        self.epoll.wait(&mut ready.events, timeout).unwrap_or(0)
+        match self.epoll.wait(&mut ready.events, timeout) {
+            // Being stopped, traced or frozen also interrupts it.
+            Err(Errno::EINTR) => Ok(0),
+            result => result,
+        }
     }
 }
 
@@ -101,7 +105,7 @@ impl Default for Ready {
 fn event(token: Token, interest: Interest) -> EpollEvent {
     let flags = match interest {
         Interest::Read => EpollFlags::EPOLLIN,
-        Interest::Write => EpollFlags::EPOLLOUT,
+        Interest::WriteOnce => EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT,
         Interest::ReadOnce => EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT,
     };
     EpollEvent::new(flags, encode(token))

@@ -12,24 +12,34 @@ use nix::unistd::Pid;
 /// its pid, until it is [reaped](reap); until then this may return it again.
 ///
 /// nix's `waitid` and `waitpid` lose a child that a real-time signal ended.
-pub fn peek() -> Option<(i32, ExitStatus)> {
+pub fn peek() -> Result<Option<(i32, ExitStatus)>, nix::errno::Errno> {
     // SAFETY: all zeros is a valid siginfo_t; waitid(2) leaves it so when no child has ended.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `info` is ours to be written to.
     let result = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) };
+    match nix::errno::Errno::result(result) {
+        Ok(_) => {}
+        // There is no child at all.
+        Err(nix::errno::Errno::ECHILD) => return Ok(None),
+        Err(error) => return Err(error),
+    }
     // SAFETY: waitid(2) fills in these two fields, or leaves the zeros.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    let ended = result == 0 && pid > 0;
-    ended.then(|| (pid, exit_status(info.si_code, status)))
+    Ok((pid > 0).then(|| (pid, exit_status(info.si_code, status))))
 }
 
 /// Forgets an ended child: from now on its pid may be given to another process.
-/// Does nothing to a living one.
-pub fn reap(pid: i32) {
-    if pid > 0 {
-        // SAFETY: a null pointer asks for no status (waitpid(2)).
-        unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG) };
+/// Does nothing to a living one, nor to one that is forgotten already.
+pub fn reap(pid: i32) -> Result<(), nix::errno::Errno> {
+    if pid <= 0 {
+        return Ok(());
+    }
+    // SAFETY: a null pointer asks for no status (waitpid(2)).
+    let result = unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG) };
+    match nix::errno::Errno::result(result) {
+        Err(nix::errno::Errno::ECHILD) => Ok(()),
+        result => result.map(drop),
     }
 }
 

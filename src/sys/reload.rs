@@ -6,10 +6,11 @@ use super::run::Shell;
 use super::std::format;
 use super::std::prelude::v1::*;
 use super::watch::Role;
-use super::{clock, digest, log};
+use super::{clock, digest, is_passing, log};
 use crate::config::{Problem, Severity, Token};
 use crate::supervise::{Event, JobId};
 use core::ffi::CStr;
+use nix::errno::Errno;
 
 impl Shell {
     /// Reads the configuration for the first time, and stops what a killed pmtr
@@ -50,19 +51,36 @@ impl Shell {
 
     /// Reads the configuration again, and looks at what jobs depend on.
     pub(super) fn reload(&mut self) {
-        ::log::info!("rescanning job configuration");
+        if !self.is_unread {
+            ::log::info!("rescanning job configuration");
+        }
         self.reload_config();
         self.tell_digests();
     }
 
     /// A configuration with an error changes nothing.
+    ///
+    /// One that cannot be read now is looked at every [`LOOK_EVERY`](super::watch::LOOK_EVERY)
+    /// without a further word, until it can: no event of the file would tell.
     fn reload_config(&mut self) {
-        match self.load() {
-            Ok(()) => self.apply(),
+        let loaded = self.load();
+        let is_unread = loaded.as_ref().is_err_and(Refused::is_passing);
+        let was_unread = core::mem::replace(&mut self.is_unread, is_unread);
+        match loaded {
+            Ok(()) => {
+                if was_unread {
+                    ::log::info!("rescanning job configuration");
+                }
+                self.apply();
+            }
+            Err(_) if was_unread && is_unread => {}
             Err(refused) => {
                 ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
                 ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
             }
+        }
+        if is_unread {
+            self.files.watch.look_again(clock::now());
         }
         self.tidy();
     }
@@ -134,6 +152,9 @@ impl Shell {
     pub(super) fn tell_digest(&mut self, job: JobId) {
         if let Some(spec) = self.supervisor.spec(job) {
             let digest = digest::digest(spec, &self.cwd);
+            if digest.is_err_and(|unreadable| is_passing(Errno::from_raw(unreadable.errno.code))) {
+                self.files.watch.look_again(clock::now());
+            }
             self.supervisor.handle(clock::now(), Event::Depends { job, digest });
         }
     }

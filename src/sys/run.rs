@@ -13,9 +13,11 @@ use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
 use super::tables::{self, Files};
 use super::timer::Timer;
+use super::trouble::{Part, Troubles};
 use super::udp::Udp;
 use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
+use crate::name::Name;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
@@ -25,6 +27,9 @@ use nix::sys::signal::Signal;
 /// How long the log may take what is still on its way to it when all jobs are
 /// gone; a log that does not read must not keep pmtr from leaving.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How soon a signal is sent again that could not be sent.
+const SEND_AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything that the loop works with.
 pub struct Shell {
@@ -43,6 +48,13 @@ pub struct Shell {
     rest: Rest,
     /// Set when all is gone: until when the log is waited for.
     leaving: Option<Instant>,
+    troubles: Troubles,
+    /// The last signal that could not be sent, to whom, and when to try again.
+    unsent: Option<(i32, StopSignal, Instant)>,
+    /// There may be children that have ended and were not taken in.
+    is_unreaped: bool,
+    /// The configuration could not be read, for a reason that passes, which was told.
+    pub(super) is_unread: bool,
     /// Something was done that may have taken more of the stack than waiting does.
     pub(super) was_deep: bool,
 }
@@ -73,6 +85,10 @@ impl Shell {
             cwd: current_dir()?,
             rest: Rest::default(),
             leaving: None,
+            troubles: Troubles::new(),
+            unsent: None,
+            is_unreaped: false,
+            is_unread: false,
             was_deep: true,
         };
         shell.register()?;
@@ -107,29 +123,48 @@ impl Shell {
             }
             self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
             let is_more_to_read = self.streams.turn(now, &self.poller);
+            self.hear_of_streams();
             log::flush(now, Some(&self.poller));
             if self.is_over(now) {
                 return;
             }
-            self.timer.arm(self.next_deadline());
-            let is_idle = !is_more_to_read && !is_more_to_do;
-            if is_idle && core::mem::take(&mut self.was_deep) {
-                pages::give_back_stack();
-                tables::give_back_datagram();
-            }
-            let found = self.poller.wait(&mut ready, is_idle);
-            for n in 0..found {
-                self.on_ready(ready.token(n));
-            }
+            self.wait(&mut ready, is_more_to_read || is_more_to_do);
             self.look();
         }
     }
 
+    /// Waits for events, but not while there is more to do, and hears them.
+    fn wait(&mut self, ready: &mut Ready, is_more: bool) {
+        if let Some(armed) = self.timer.arm(self.next_deadline()) {
+            self.troubles.note(Part::Alarm, armed);
+        }
+        // What failed is not waited for: it may not be told of again.
+        let is_to_be_retried = self.troubles.rest();
+        let is_idle = !is_more && !is_to_be_retried;
+        if is_idle && core::mem::take(&mut self.was_deep) {
+            pages::give_back_stack();
+            tables::give_back_datagram();
+        }
+        let found = self.poller.wait(ready, is_idle);
+        for n in 0..self.troubles.note(Part::Wait, found).unwrap_or(0) {
+            self.on_ready(ready.token(n));
+        }
+        if self.is_unreaped {
+            self.reap();
+        }
+    }
+
+    fn hear_of_streams(&mut self) {
+        let (name, result) = self.streams.take_fault();
+        self.troubles.note(Part::Output(name), result);
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
+        let unsent = self.unsent.map(|(_, _, at)| at);
         let rest =
             [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        let last = [supervisor, self.udp.deadline(), self.rest.deadline()];
+        let last = [supervisor, self.udp.deadline(), self.rest.deadline(), unsent];
         rest.into_iter().chain(last).flatten().min()
     }
 
@@ -143,9 +178,17 @@ impl Shell {
         let now = clock::now();
         match token {
             Token::Signals => self.on_signals(now),
-            Token::Timer => self.timer.clear(),
-            Token::Failures => self.hear_failures(now),
-            Token::Watch => self.files.watch.read(now),
+            Token::Timer => {
+                let cleared = self.timer.clear();
+                self.troubles.note(Part::Timer, cleared);
+            }
+            Token::Failures => {
+                self.hear_failures(now);
+            }
+            Token::Watch => {
+                let read = self.files.watch.read(now);
+                self.troubles.note(Part::Watch, read);
+            }
             Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
             Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),
@@ -154,7 +197,7 @@ impl Shell {
 
     fn on_signals(&mut self, now: Instant) {
         self.was_deep = true;
-        while let Some(request) = self.signals.next() {
+        while let Some(Some(request)) = self.troubles.note(Part::Signals, self.signals.next()) {
             match request {
                 Request::Reap => self.reap(),
                 Request::Reload => self.reload(),
@@ -170,6 +213,7 @@ impl Shell {
     /// Does what is to be done now, or a part of it. Returns whether there is more.
     #[inline(never)] // as `run`
     fn act(&mut self) -> bool {
+        self.send_again();
         for _ in 0..ACTIONS_PER_TURN {
             let now = clock::now();
             match self.supervisor.poll(now) {
@@ -185,7 +229,7 @@ impl Shell {
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
-            Action::Signal { pid, signal } => self.signal(pid, signal),
+            Action::Signal { pid, signal } => self.signal(now, pid, signal),
             Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
             Action::Exit if self.rest.ask(now) => self.leave(now),
             Action::Exit => {}
@@ -230,13 +274,25 @@ impl Shell {
         }
     }
 
-    fn signal(&mut self, pid: i32, signal: StopSignal) {
-        let signal = match signal {
-            StopSignal::Term => Signal::SIGTERM,
-            StopSignal::Kill => Signal::SIGKILL,
-        };
-        if let Err(errno) = reap::signal(pid, signal) {
-            ::log::error!("cannot signal process {pid}: {errno}");
+    /// One that cannot be sent is told, and sent once more a little later: a job
+    /// that did not get its SIGKILL would be waited for without end.
+    fn signal(&mut self, now: Instant, pid: i32, signal: StopSignal) {
+        if let Err(errno) = reap::signal(pid, number(signal)) {
+            let job = self.supervisor.job_of(pid);
+            let name = job.map_or(Name::NONE, |job| self.supervisor.name(job));
+            ::log::error!("job {name} [{pid}]: cannot send {}: {errno}", number(signal));
+            self.unsent = Some((pid, signal, now + SEND_AGAIN));
+        }
+    }
+
+    fn send_again(&mut self) {
+        let now = clock::now();
+        if let Some((pid, signal, _)) = self.unsent.filter(|&(_, _, at)| at <= now) {
+            self.unsent = None;
+            // A process that is still a job's is not reaped: its number is its own.
+            if self.supervisor.kills_group_of(pid) {
+                let _ = reap::signal(pid, number(signal));
+            }
         }
     }
 
@@ -244,7 +300,10 @@ impl Shell {
         match reap::kill_group(pgid, Signal::SIGKILL) {
             Ok(true) => return,
             Ok(false) => {}
-            Err(errno) => ::log::error!("cannot kill process group {pgid}: {errno}"),
+            Err(errno) => {
+                let name = self.supervisor.name(job);
+                ::log::error!("job {name}: cannot kill its process group {pgid}: {errno}");
+            }
         }
         self.state.ended(job.slot() as u16);
         self.supervisor.handle(clock::now(), Event::GroupGone { job });
@@ -255,17 +314,26 @@ impl Shell {
     /// Takes in all children that have ended; signals coalesce, so one SIGCHLD
     /// can stand for many.
     fn reap(&mut self) {
-        while let Some((pid, status)) = reap::peek() {
-            if status == ExitStatus::Code(spawn::FAILED) {
-                self.hear_failures(clock::now());
+        // No signal comes a second time for what is not taken in now.
+        self.is_unreaped = true;
+        while let Some(ended) = self.troubles.note(Part::Ended, reap::peek()) {
+            let Some((pid, status)) = ended else {
+                self.is_unreaped = false;
+                return;
+            };
+            // Why it has failed is to be known before it is forgotten.
+            let is_heard =
+                status != ExitStatus::Code(spawn::FAILED) || self.hear_failures(clock::now());
+            if !is_heard || self.bury(pid, status).is_none() {
+                return;
             }
-            self.bury(pid, status);
         }
     }
 
     /// Reaps one process. While it is not reaped its number, and that of its
-    /// group, belong to nobody else: whatever needs them comes first.
-    fn bury(&mut self, pid: i32, status: ExitStatus) {
+    /// group, belong to nobody else: whatever needs them comes first. None where that
+    /// failed: then all of it can be done again.
+    fn bury(&mut self, pid: i32, status: ExitStatus) -> Option<()> {
         let now = clock::now();
         let was_told_to_go = self.supervisor.kills_group_of(pid);
         if was_told_to_go {
@@ -276,12 +344,15 @@ impl Shell {
         }
         self.streams.ended(pid, now, &self.poller);
         self.udp.ended(pid);
-        reap::reap(pid);
+        self.troubles.note(Part::Reap, reap::reap(pid))?;
         self.supervisor.handle(now, Event::Exited { pid, status });
+        Some(())
     }
 
-    fn hear_failures(&mut self, now: Instant) {
-        while let Some(report) = self.spawner.next_report() {
+    /// Hears all that children have told; false: not all could be read.
+    fn hear_failures(&mut self, now: Instant) -> bool {
+        while let Some(heard) = self.troubles.note(Part::Failures, self.spawner.next_report()) {
+            let Some(report) = heard else { return true };
             match report {
                 Report::Failed(failure) => {
                     self.supervisor.handle(now, Event::ExecFailed(failure));
@@ -290,6 +361,7 @@ impl Shell {
                 Report::Unrecorded { errno } => self.state.unrecorded(errno),
             }
         }
+        false
     }
 
     fn warn_of_cpus(&self, pid: i32) {
@@ -297,6 +369,13 @@ impl Shell {
             let name = self.supervisor.name(job);
             ::log::warn!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
         }
+    }
+}
+
+fn number(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::SIGTERM,
+        StopSignal::Kill => Signal::SIGKILL,
     }
 }
 

@@ -1,12 +1,15 @@
 //! Signals as something to read (signalfd(2)).
 //!
-//! Every signal is blocked for the whole life of the supervisor: none can
-//! interrupt it or end it but by being read here, save those that cannot be
-//! blocked. The ones without a meaning stay pending for ever.
+//! Every signal is blocked or ignored for the whole life of the supervisor: none
+//! can interrupt it or end it but by being read here, save those that cannot be
+//! blocked. Those without a meaning are ignored, and not only blocked: each real-time
+//! signal that is pending takes up one of those that its user may have queued
+//! (signal(7), `RLIMIT_SIGPENDING`).
 
 use super::std::os::fd::{AsFd, BorrowedFd};
 use super::std::prelude::v1::*;
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{signal, SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -35,30 +38,51 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks all signals and opens the descriptor; close-on-exec, non-blocking.
+    /// Blocks all signals, ignores those without a meaning, and opens the
+    /// descriptor; close-on-exec, non-blocking.
     pub fn new() -> Result<Self, Errno> {
         SigSet::all().thread_block()?;
-        let mut heard = SigSet::empty();
-        for signal in [Signal::SIGCHLD, Signal::SIGHUP] {
-            heard.add(signal);
-        }
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
-            heard.add(signal);
-        }
+        let heard = SigSet::from_iter(HEARD);
+        ignore_others();
         let fd = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Signals { fd })
     }
 
-    /// The next one that is pending. An error reads as none: the loop comes back.
-    pub fn next(&self) -> Option<Request> {
-        let info = self.fd.read_signal().ok().flatten()?;
+    /// The next one that is pending. After an error the descriptor stays ready.
+    pub fn next(&self) -> Result<Option<Request>, Errno> {
+        let Some(info) = self.fd.read_signal()? else { return Ok(None) };
         let number = info.ssi_signo as i32;
-        match Signal::try_from(number) {
-            Ok(Signal::SIGCHLD) => Some(Request::Reap),
-            Ok(Signal::SIGHUP) => Some(Request::Reload),
-            _ => Some(Request::Leave(number)),
+        Ok(Some(match Signal::try_from(number) {
+            Ok(Signal::SIGCHLD) => Request::Reap,
+            Ok(Signal::SIGHUP) => Request::Reload,
+            _ => Request::Leave(number),
+        }))
+    }
+}
+
+/// The signals that mean something.
+const HEARD: [Signal; 5] =
+    [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+
+/// One that is blocked is kept though it is ignored: these are let in.
+fn ignore_others() {
+    let others = (1..=libc::SIGRTMAX()).filter(|&signal| HEARD.iter().all(|&h| h as i32 != signal));
+    for signal in others {
+        // SAFETY: sets a disposition, and no handler. What libc or the kernel does not let go
+        // (SIGKILL, SIGSTOP, and the two that libc keeps for itself) stays as it is.
+        if unsafe { libc::signal(signal, libc::SIG_IGN) } != libc::SIG_ERR {
+            let_in(signal);
         }
     }
+}
+
+fn let_in(signal: i32) {
+    // SAFETY: all zeros is a set, which is emptied before it is used.
+    let mut set: libc::sigset_t = unsafe { core::mem::zeroed() };
+    // SAFETY: a set of ours, and a signal that there is.
+    unsafe { (libc::sigemptyset(&mut set), libc::sigaddset(&mut set, signal)) };
+    // SAFETY: reads the set, and writes nothing to a null pointer.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &set, core::ptr::null_mut()) };
 }
 
 impl AsFd for Signals {

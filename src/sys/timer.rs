@@ -21,10 +21,11 @@ impl Timer {
         Ok(Timer { fd: TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?, armed: None })
     }
 
-    /// Makes the timer go off at `at`, or never; no system call if it would anyway.
-    pub fn arm(&mut self, at: Option<Instant>) {
+    /// Makes the timer go off at `at`, or never; no system call, and no result, if it
+    /// would anyway. After an error it goes off at no time that is known.
+    pub fn arm(&mut self, at: Option<Instant>) -> Option<Result<(), Errno>> {
         if self.armed == at {
-            return;
+            return None;
         }
         let done = match at {
             // An all-zero time would disarm the timer: one nanosecond is as much past.
@@ -36,15 +37,19 @@ impl Timer {
             ),
             None => self.fd.unset(),
         };
-        // After a failure the next turn of the loop tries again.
         self.armed = if done.is_ok() { at } else { None };
+        Some(done)
     }
 
     /// Takes notice that the timer has gone off.
-    pub fn clear(&mut self) {
-        // Reading an expired timer does not block; if it fails, poll says so again.
-        let _ = nix::unistd::read(self.fd.as_fd(), &mut [0; 8]);
+    pub fn clear(&mut self) -> Result<(), Errno> {
         self.armed = None;
+        // If it fails, poll says so again.
+        match nix::unistd::read(self.fd.as_fd(), &mut [0; 8]) {
+            // It was set again, or has been read.
+            Err(Errno::EAGAIN) => Ok(()),
+            result => result.map(drop),
+        }
     }
 }
 

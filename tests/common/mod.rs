@@ -13,6 +13,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod alone;
+pub mod cgroup;
 mod log;
 mod patience;
 pub mod process;

@@ -34,6 +34,9 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("each_report_to_has_the_address_of_its_own_interface", 10, MULTICAST),
     ("ipv6_multicast_leaves_by_the_interface_that_is_named", 10, MULTICAST),
     ("multicast_leaves_by_the_interface_that_is_named", 10, MULTICAST),
+    ("a_storm_of_every_signal_changes_nothing", NONE_YET, REAL_TIME),
+    ("six_hundred_jobs_come_up_when_there_are_descriptors_for_them", NONE_YET, FILES),
+    ("what_has_forked_twice_is_adopted_and_ended_with_its_group", 10, SUBREAPER),
     ("a_daemon_keeps_nothing_open_of_its_caller", 7, "QEMU before 7 has no close_range(2)"),
 ];
 
@@ -44,6 +47,8 @@ const FOREIGN: &str = "the programs of this machine are another processor's for 
 const GUEST: &str = "QEMU has no processes that share their descriptors";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str = "QEMU before 10 cannot choose the interface of multicast";
+const FILES: &str = "QEMU takes descriptors of the same limit";
+const SUBREAPER: &str = "QEMU before 10 refuses PR_SET_CHILD_SUBREAPER";
 const MEMORY: &str = "QEMU does not apply the limits of memory, as it needs that itself";
 
 /// Whether pmtr runs in an emulator (`PMTR_EMULATED=1`).

@@ -140,7 +140,7 @@ impl World {
     }
 
     fn sealed_turn(&mut self) -> usize {
-        let count = self.poller.wait(&mut self.ready, false);
+        let count = self.poller.wait(&mut self.ready, false).unwrap();
         for n in 0..count {
             match self.ready.token(n) {
                 Token::Stream(row) => self.streams.readable(row),

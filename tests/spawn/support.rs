@@ -43,7 +43,7 @@ impl World {
     /// The next process that did not get as far as its program.
     pub fn next_failure(&self) -> Option<Failure> {
         loop {
-            match self.spawner.next_report()? {
+            match self.spawner.next_report().unwrap()? {
                 Report::Failed(failure) => return Some(failure),
                 Report::AnyCpu { .. } | Report::Unrecorded { .. } => {}
             }

@@ -122,7 +122,7 @@ impl Stderr {
         loop {
             match self.write(ring, pid) {
                 Ok(true) | Err(Errno::EINTR) => {}
-                Ok(false) => return self.flows(poller),
+                Ok(false) => return,
                 Err(Errno::EAGAIN) => return self.wait(now, poller),
                 Err(Errno::ENOBUFS | Errno::ENOMEM) => return self.retry_at = now + RETRY,
                 Err(errno) if is_passing(errno) => return self.skip(ring),
@@ -187,12 +187,6 @@ impl Stderr {
     fn skip(&mut self, ring: &mut Ring) {
         self.note.clear();
         ring.lose(Reader::Stderr, ring.records(Reader::Stderr).count());
-    }
-
-    fn flows(&mut self, poller: Option<&Poller>) {
-        if let Some(fd) = self.fd.fd() {
-            self.wait.end(fd, poller);
-        }
     }
 
     fn wait(&mut self, now: Instant, poller: Option<&Poller>) {
@@ -276,9 +270,10 @@ fn put(fd: BorrowedFd<'_>, kind: Kind, parts: &[IoSlice<'_>]) -> Result<usize, E
     }
 }
 
-/// Whether an error is about these bytes, or this moment, and not about the descriptor.
+/// Whether an error is about these bytes, or this moment, and not that nobody
+/// will ever read again what is written.
 fn is_passing(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::EMSGSIZE)
+    !matches!(errno, Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::EBADF)
 }
 
 #[cfg(test)]

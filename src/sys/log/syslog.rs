@@ -128,7 +128,10 @@ impl Syslog {
         }
         while now >= self.retry_at && (self.is_connected() || self.connect(now)) {
             match self.send(ring, note, poller.is_some()) {
-                Ok(()) => return self.flows(poller),
+                Ok(()) => {
+                    self.retry_delay = Duration::ZERO;
+                    return;
+                }
                 Err(Stop::Full) => return self.wait(now, poller),
                 Err(Stop::Later) => return self.put_off(now),
                 Err(Stop::Gone) => self.disconnect(now),
@@ -166,13 +169,6 @@ impl Syslog {
     fn put_off(&mut self, now: Instant) {
         self.retry_delay = (self.retry_delay * 2).clamp(FIRST_RETRY, LAST_RETRY);
         self.retry_at = now + self.retry_delay;
-    }
-
-    fn flows(&mut self, poller: Option<&Poller>) {
-        self.retry_delay = Duration::ZERO;
-        if let Some(socket) = self.socket.fd() {
-            self.wait.end(socket, poller);
-        }
     }
 
     fn wait(&mut self, now: Instant, poller: Option<&Poller>) {

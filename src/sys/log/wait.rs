@@ -7,7 +7,8 @@ use nix::errno::Errno;
 /// Whether a descriptor is waited for. All zeros: it is not.
 pub(super) struct Wait {
     waiting: bool,
-    /// The poller has the descriptor, also where it is only expected to be full again.
+    /// The poller has the descriptor. It tells once each time that it is asked
+    /// to: one that is not waited for wakes nobody, though it can be written.
     watched: bool,
 }
 
@@ -27,25 +28,16 @@ impl Wait {
         poller: Option<&Poller>,
     ) -> Result<(), Errno> {
         let Some(poller) = poller else { return Ok(()) };
-        if !self.watched {
-            poller.add(fd, token, Interest::Write)?;
-            self.watched = true;
+        match self.watched {
+            true => poller.change(fd, token, Interest::WriteOnce)?,
+            false => poller.add(fd, token, Interest::WriteOnce)?,
         }
-        self.waiting = true;
+        (self.waiting, self.watched) = (true, true);
         Ok(())
     }
 
     /// The poller has told that it can be written.
     pub fn over(&mut self) {
         self.waiting = false;
-    }
-
-    /// All is written: there is nothing to be told any more.
-    pub fn end(&mut self, fd: BorrowedFd<'_>, poller: Option<&Poller>) {
-        if let (true, Some(poller)) = (self.watched, poller) {
-            // What the poller does not have need not be taken out.
-            let _ = poller.remove(fd);
-            *self = Wait::NONE;
-        }
     }
 }

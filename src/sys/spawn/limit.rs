@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use super::super::std::os::fd::{AsRawFd, BorrowedFd};
 use crate::config::Resource;
 use crate::limits::{MAX_ADDRESSES, MAX_STREAMS};
 use nix::errno::Errno;
@@ -44,6 +45,17 @@ pub fn raise_file_limit() -> Limit {
         let _ = set(Resource::Nofile, Limit { soft: needed.min(before.hard), ..before });
     }
     before
+}
+
+/// How many descriptors are never taken for the output of jobs, so that the
+/// configuration can still be read, and a name be looked up, when there are no more.
+const KEPT_FREE: u64 = 4;
+
+/// Whether a new descriptor leaves as many free as are to be kept. The kernel
+/// gives the lowest number, so what is above it is free.
+pub(in crate::sys) fn leaves_room(fd: BorrowedFd<'_>) -> bool {
+    let number = u64::try_from(fd.as_raw_fd()).unwrap_or(0);
+    get(Resource::Nofile).map_or(true, |limit| number + KEPT_FREE < limit.soft)
 }
 
 /// What stands for this process (prlimit(2)).

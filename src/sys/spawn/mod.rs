@@ -28,7 +28,7 @@ pub(super) use child::{affinity, enter_dir, nice, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
-pub(super) use limit::set as set_limit;
+pub(super) use limit::{leaves_room, set as set_limit};
 pub use limit::{raise_file_limit, Limit};
 pub use report::Report;
 
@@ -72,14 +72,19 @@ impl Spawner {
     /// What a process has to tell of its way to its program. It is written
     /// before that process exits, so whoever reads until `None` before reaping
     /// knows why. Never blocks.
-    pub fn next_report(&self) -> Option<Report> {
+    pub fn next_report(&self) -> Result<Option<Report>, nix::errno::Errno> {
         let mut record = [0; RECORD_BYTES];
-        while let Ok(RECORD_BYTES) = read(&self.failures, &mut record) {
-            if let Some(report) = report::decode(&record) {
-                return Some(report);
+        loop {
+            match read(&self.failures, &mut record) {
+                Ok(RECORD_BYTES) => {
+                    if let Some(report) = report::decode(&record) {
+                        return Ok(Some(report));
+                    }
+                }
+                Ok(_) | Err(nix::errno::Errno::EAGAIN) => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
-        None
     }
 
     /// Starts a job; returns the pid of its process, which is the id of its

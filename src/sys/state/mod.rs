@@ -246,9 +246,13 @@ fn put(
     at: u64,
 ) -> Result<(), Errno> {
     let at = off_t::try_from(at).map_err(|_| Errno::EFBIG)?;
-    let write = |file| match pwrite(file, block, at)? {
-        BLOCK_BYTES => Ok(()),
-        _ => Err(Errno::ENOSPC),
+    let write = |file| loop {
+        match pwrite(file, block, at) {
+            Ok(BLOCK_BYTES) => return Ok(()),
+            Ok(_) => return Err(Errno::ENOSPC),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
     };
     let mut result = Ok(());
     for file in files.into_iter().flatten() {

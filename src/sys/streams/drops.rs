@@ -144,7 +144,11 @@ impl Streams {
                 self.await_more(row, poller);
                 false
             }
-            Ok(_) | Err(_) => {
+            Err(errno) => {
+                self.fault = Some((errno, row as u16));
+                false
+            }
+            Ok(_) => {
                 // Its end is told of when the log has room.
                 self.dropping.insert(row);
                 self.marked.remove(row);

@@ -18,7 +18,11 @@ mod drops;
 use super::held::Held;
 use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
-use super::std::{os::fd::OwnedFd, prelude::v1::*};
+use super::spawn::leaves_room;
+use super::std::{
+    os::fd::{AsFd, OwnedFd},
+    prelude::v1::*,
+};
 use crate::dropped::Dropped;
 use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN};
@@ -80,6 +84,8 @@ pub struct Streams {
     flows_since: Instant,
     /// The streams of the jobs that run, by their pids.
     by_pid: Index,
+    /// What failed in this turn, and of which row; that stays marked.
+    fault: Option<(Errno, u16)>,
     /// How many rows, from the first one on, were ever used.
     used: usize,
     rows: [Row; MAX_STREAMS],
@@ -171,6 +177,7 @@ impl Streams {
             next_drained: 0,
             flows_since: Instant::BOOT,
             by_pid: Index::new(),
+            fault: None,
             used: 0,
             rows: [NO_ROW; MAX_STREAMS],
             buffers: [EMPTY_BUFFER; STREAM_BUFFERS],
@@ -184,8 +191,8 @@ impl Streams {
     ///
     /// When the table is full, the stream of the job that ended first is
     /// closed, though processes that it left behind may still write to it; what
-    /// the log does not take of it then is counted as lost. With no such stream the
-    /// error is `EMFILE`.
+    /// the log does not take of it then is counted as lost. With no such stream, and
+    /// when nearly all descriptors are in use, the error is `EMFILE`.
     pub fn open(&mut self, name: Name, poller: &Poller) -> Result<(StreamId, OwnedFd), Errno> {
         log::with(|log| self.open_with(log, name, poller))
     }
@@ -202,6 +209,9 @@ impl Streams {
             None => self.close_oldest(log, poller).ok_or(Errno::EMFILE)?,
         };
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        if !leaves_room(theirs.as_fd()) {
+            return Err(Errno::EMFILE);
+        }
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let ours = Held::new(ours);
         if let Some(fd) = ours.fd() {
@@ -290,6 +300,14 @@ impl Streams {
         overdue.chain(self.tell_by()).min()
     }
 
+    /// What has failed since the last time, with the name of the job whose output it is.
+    pub fn take_fault(&mut self) -> (Name, Result<(), Errno>) {
+        match self.fault.take() {
+            Some((errno, row)) => (self.rows[usize::from(row)].name, Err(errno)),
+            None => (Name::NONE, Ok(())),
+        }
+    }
+
     /// How many streams are open.
     pub fn open_count(&self) -> usize {
         self.open.len()
@@ -365,7 +383,11 @@ impl Streams {
             }
             Err(Errno::EINTR) => Some(Served::More),
             Err(Errno::EAGAIN) => self.rest(log, row, slot, poller),
-            Err(_) => self.finish(log, row, slot, poller),
+            Err(errno) => {
+                // The pipe is as it was, and its job would not survive its being closed.
+                self.fault = Some((errno, row as u16));
+                Some(Served::Done)
+            }
         }
     }
 
@@ -383,9 +405,11 @@ impl Streams {
     /// To be told when there is something to be read again.
     fn rest_pipe(&mut self, row: usize, poller: &Poller) {
         self.marked.remove(row);
-        if let Some(pipe) = self.rows[row].pipe.fd() {
-            // It cannot fail: the poller has it, and needs no memory for this.
-            let _ = poller.change(pipe, token(row), Interest::ReadOnce);
+        let Some(pipe) = self.rows[row].pipe.fd() else { return };
+        if let Err(errno) = poller.change(pipe, token(row), Interest::ReadOnce) {
+            // Nobody would tell that there is more: it is read again.
+            self.fault = Some((errno, row as u16));
+            self.marked.insert(row);
         }
     }
 

@@ -74,7 +74,7 @@ impl Udp {
                 Some((other, _)) => core::mem::replace(&mut before[other], Row::VACANT),
                 None => Row::due(now),
             };
-            self.rows[position].moved_to(position, poller);
+            self.rows[position].moved_to(now, position, new, address, poller);
         }
         // What is left of `before` is closed here: its ports may be wanted again.
         drop(before);
@@ -114,10 +114,11 @@ impl Udp {
         }
         let mut buffer = take(&TABLES.datagram);
         let (rows, complaints) = (&mut self.rows, &mut self.complaints);
-        let is_changed = rows[position].listen(now, &mut buffer[..], |datagram, from| {
+        let heard = rows[position].listen(now, &mut buffer[..], |datagram, from| {
             complaints.obey(now, datagram, from, &address, supervisor)
         });
-        if is_changed {
+        rows[position].has_heard(heard.result, supervisor.config(), &address);
+        if heard.is_changed {
             self.report_by(now + REPORT_SOON);
         }
     }

@@ -12,6 +12,7 @@ use crate::config::{Address, AddressUse, Config};
 use crate::limits::CONTROL_BYTES;
 use crate::time::Instant;
 use core::time::Duration;
+use nix::errno::Errno;
 
 /// How long after a failure it is tried again; doubles up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -55,6 +56,13 @@ pub(super) struct Listener {
     rests_until: Option<Instant>,
 }
 
+/// What came of reading datagrams.
+pub(super) struct Heard {
+    /// One of them has changed something.
+    pub(super) is_changed: bool,
+    pub(super) result: Result<(), Errno>,
+}
+
 /// Whether two addresses of two configurations are the same; what may be sent
 /// `from` where is looked up in the configuration whenever it is needed.
 pub(super) fn is_same(a: &Config, one: &Address, b: &Config, other: &Address) -> bool {
@@ -84,10 +92,26 @@ impl Row {
     }
 
     /// Its position in the configuration is another one.
-    pub(super) fn moved_to(&self, position: usize, poller: &Poller) {
+    pub(super) fn moved_to(
+        &mut self,
+        now: Instant,
+        position: usize,
+        config: &Config,
+        address: &Address,
+        poller: &Poller,
+    ) {
         let Some((fd, interest)) = self.waits_for() else { return };
-        // It worked when it was added.
-        let _ = poller.change(fd, token(position), interest);
+        let Err(errno) = poller.change(fd, token(position), interest) else { return };
+        match &mut self.way {
+            // There may be a command in it already.
+            Way::Listening(listener) => {
+                listener.rests_until = Some(now + FIRST_RETRY);
+                self.tell(Trouble::Receive(errno), config, address);
+            }
+            Way::Vacant | Way::Due(_) | Way::Looking(_) | Way::Found(_) | Way::Reporting(_) => {
+                self.fail(now, Trouble::Open(errno), config, address);
+            }
+        }
     }
 
     fn waits_for(&self) -> Option<(BorrowedFd<'_>, Interest)> {
@@ -129,7 +153,7 @@ impl Row {
             Way::Found(ip) => open(*ip, config, address),
             Way::Listening(listener) => {
                 listener.rests_until = None;
-                return self.moved_to(position, poller);
+                return self.moved_to(now, position, config, address, poller);
             }
             Way::Vacant | Way::Looking(_) | Way::Reporting(_) => return,
         };
@@ -165,7 +189,7 @@ impl Row {
         let longest = match trouble {
             Trouble::Lookup(_) | Trouble::Fork(_) => LONGEST_LOOKUP_RETRY,
             Trouble::Open(_) | Trouble::Bind(_) | Trouble::Send(_) => LONGEST_RETRY,
-            Trouble::Interface(_) | Trouble::NoMulticast => LONGEST_RETRY,
+            Trouble::Interface(_) | Trouble::NoMulticast | Trouble::Receive(_) => LONGEST_RETRY,
         };
         let delay = FIRST_RETRY * 2u32.pow(u32::from(self.failures));
         self.failures = (self.failures + 1).min(6);
@@ -216,20 +240,41 @@ impl Row {
         now: Instant,
         buffer: &mut [u8],
         mut obey: impl FnMut(&[u8], SocketAddr) -> bool,
-    ) -> bool {
+    ) -> Heard {
+        let mut heard = Heard { is_changed: false, result: Ok(()) };
         let Way::Listening(Listener { socket, pace, rests_until }) = &mut self.way else {
-            return false;
+            return heard;
         };
-        let mut is_changed = false;
         let mut read = 0;
         for _ in 0..pace.allowance(now) {
-            // Whatever an error may be, whether it lasts is seen in the next turn.
-            let Ok((len, from)) = socket.recv_from(&mut buffer[..=CONTROL_BYTES]) else { break };
-            is_changed |= obey(&buffer[..len], from);
+            match socket.recv_from(&mut buffer[..=CONTROL_BYTES]) {
+                Ok((len, from)) => heard.is_changed |= obey(&buffer[..len], from),
+                Err(error) => {
+                    // Whether it lasts is seen in the next turn.
+                    heard.result = passed(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+                    break;
+                }
+            }
             read += 1;
         }
-        *rests_until = Some(pace.spend(now, read.max(1)));
-        is_changed
+        // A socket that cannot be read is as ready as before.
+        let rest = pace.spend(now, read.max(1));
+        *rests_until = Some(heard.result.map_or(now + FIRST_RETRY, |()| rest));
+        heard
+    }
+
+    /// Takes notice of how the reading of datagrams went.
+    pub(super) fn has_heard(
+        &mut self,
+        result: Result<(), Errno>,
+        config: &Config,
+        address: &Address,
+    ) {
+        match (result, &self.way) {
+            (Err(errno), _) => self.tell(Trouble::Receive(errno), config, address),
+            (Ok(()), Way::Listening(_)) => self.works(config, address),
+            (Ok(()), _) => {}
+        }
     }
 
     /// Sends a report.
@@ -278,6 +323,14 @@ fn open(ip: IpAddr, config: &Config, address: &Address) -> Result<Way, Trouble> 
             let socket = socket::listener(ip, address.port)?;
             Ok(Way::Listening(Listener { socket, pace: Pace::new(), rests_until: None }))
         }
+    }
+}
+
+/// What is no error: that there is no more, or that somebody did not take an answer.
+fn passed(errno: Errno) -> Result<(), Errno> {
+    match errno {
+        Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED => Ok(()),
+        errno => Err(errno),
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Trouble {
     Lookup(NoAddress),
     /// The network does not take it.
     Send(Errno),
+    /// Datagrams cannot be read.
+    Receive(Errno),
 }
 
 /// The trouble with an address, as a sentence.
@@ -69,9 +71,8 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interface = Lossy(self.interface.to_bytes());
         match self.trouble {
-            Trouble::Open(errno) | Trouble::Bind(errno) | Trouble::Send(errno) => {
-                f.write_str(errno.desc())
-            }
+            Trouble::Open(errno) | Trouble::Bind(errno) => f.write_str(errno.desc()),
+            Trouble::Send(errno) | Trouble::Receive(errno) => f.write_str(errno.desc()),
             Trouble::Interface(errno) => write!(f, "{interface}: {}", errno.desc()),
             Trouble::NoMulticast => write!(f, "{interface} does not multicast"),
             Trouble::Fork(errno) => write!(f, "no process for the lookup: {}", errno.desc()),

@@ -98,6 +98,8 @@ pub struct Watch {
     unsettled: Option<(Instant, Instant)>,
     /// Some watch could not be laid: look now and then as well.
     incomplete: bool,
+    /// The error because of which; 0 where there was no room.
+    why: i32,
     told: bool,
     look_at: Option<Instant>,
     by_event: Index,
@@ -148,6 +150,7 @@ impl Watch {
             hints: Hints { config_written: false, config_created: false, any: false },
             unsettled: None,
             incomplete: false,
+            why: 0,
             told: false,
             look_at: None,
             by_event: Index::new(),
@@ -181,6 +184,7 @@ impl Watch {
     /// Begins to lay the watches again: [`lay`](Self::lay) each path, then [`laid`](Self::laid).
     pub fn begin(&mut self) {
         self.incomplete = self.inotify.is_none();
+        self.why = 0;
         for expected in self.expected.iter_mut() {
             expected.needed = false;
         }
@@ -200,23 +204,44 @@ impl Watch {
             self.by_event.insert(&mut self.expected, at, key(watch, name, role));
         }
         self.look_at = self.incomplete.then(|| now + LOOK_EVERY);
-        if self.incomplete && !self.told {
-            self.told = true;
+        self.tell_incomplete();
+    }
+
+    /// Says once that not all can be watched, until it can.
+    fn tell_incomplete(&mut self) {
+        let was_told = core::mem::replace(&mut self.told, self.incomplete);
+        if self.incomplete && !was_told {
+            let why = match self.why {
+                0 => "there are too many",
+                errno => Errno::from_raw(errno).desc(),
+            };
+            let seconds = LOOK_EVERY.as_secs();
             log::warn!(
-                "not all files can be watched: looking at them every {} seconds",
-                LOOK_EVERY.as_secs()
+                "not all files can be watched ({why}): looking at them every {seconds} seconds"
             );
         }
+    }
+
+    /// Looks at everything again after [`LOOK_EVERY`], though nothing hints at a
+    /// change: something could not be read.
+    pub fn look_again(&mut self, now: Instant) {
+        self.look_at.get_or_insert(now + LOOK_EVERY);
     }
 
     /// Reads events. Call it when the descriptor is ready.
     ///
     /// Not inlined: the loop's own frame is to be small.
     #[inline(never)]
-    pub fn read(&mut self, now: Instant) {
+    pub fn read(&mut self, now: Instant) -> Result<(), Errno> {
         let mut buffer = [0; 4096];
-        let Some(inotify) = &mut self.inotify else { return };
-        let Ok(events) = inotify.read_events(&mut buffer) else { return };
+        let Some(inotify) = &mut self.inotify else { return Ok(()) };
+        let events = match inotify.read_events(&mut buffer) {
+            Ok(events) => events,
+            Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+                Errno::EAGAIN => return Ok(()),
+                errno => return Err(errno),
+            },
+        };
         let mut found = Hints::default();
         for event in events {
             let watch = event.wd.get_watch_descriptor_id();
@@ -229,6 +254,7 @@ impl Watch {
             found.config_created |= event.mask.contains(EventMask::CREATE) && is_config;
         }
         self.hint(now, found);
+        Ok(())
     }
 
     fn hint(&mut self, now: Instant, found: Hints) {
@@ -248,7 +274,7 @@ impl Watch {
     /// What is to be looked at now, if it was quiet for long enough.
     pub fn settled(&mut self, now: Instant) -> Option<Hints> {
         if self.look_at.is_some_and(|at| at <= now) {
-            self.look_at = Some(now + LOOK_EVERY);
+            self.look_at = self.incomplete.then(|| now + LOOK_EVERY);
             self.hints.any = true;
         } else if !self.unsettled.is_some_and(|(_, at)| at <= now) {
             return None;
@@ -269,29 +295,42 @@ impl Watch {
     pub fn lay(&mut self, path: &CStr, role: Role) {
         let mut walk = Walk::new();
         walk.along(path.to_bytes());
+        self.lay_along(&mut walk, role);
+        if let Some(errno) = walk.failed() {
+            self.is_incomplete(errno as i32);
+        }
+    }
+
+    fn lay_along(&mut self, walk: &mut Walk, role: Role) {
         loop {
             match walk.step() {
-                Step::Directory => self.lay_one(&mut walk, SELF, 0, role),
-                Step::Missing { name } => return self.lay_one(&mut walk, ENTRIES, name, role),
+                Step::Directory => self.lay_one(walk, SELF, 0, role),
+                Step::Missing { name } => return self.lay_one(walk, ENTRIES, name, role),
                 Step::Link { name } => {
-                    self.lay_one(&mut walk, ENTRIES, name, role);
+                    self.lay_one(walk, ENTRIES, name, role);
                     if !walk.follow() {
                         return;
                     }
                 }
                 Step::File { name } => {
-                    self.lay_one(&mut walk, ENTRIES, name, role);
+                    self.lay_one(walk, ENTRIES, name, role);
                     walk.enter();
-                    return self.lay_one(&mut walk, FILE, 0, role);
+                    return self.lay_one(walk, FILE, 0, role);
                 }
             }
         }
     }
 
+    fn is_incomplete(&mut self, why: i32) {
+        (self.incomplete, self.why) = (true, why);
+    }
+
     /// Watches where the walk has come to, for an entry called `name` there (0: for itself).
     fn lay_one(&mut self, walk: &mut Walk, mask: WatchMask, name: u32, role: Role) {
         let Some(Some(watch)) = walk.here(|path| self.add(path, mask)) else { return };
-        self.incomplete |= !(self.expect(watch, 0, role) && self.expect(watch, name, role));
+        if !(self.expect(watch, 0, role) && self.expect(watch, name, role)) {
+            self.is_incomplete(0);
+        }
     }
 
     /// False: the table is full.
@@ -321,9 +360,13 @@ impl Watch {
         // SAFETY: a NUL-terminated path that outlives the call. The crate's own
         // way allocates, which is for start-up only.
         let watch = unsafe { libc::inotify_add_watch(fd, path.as_ptr(), mask.bits()) };
-        // What was there a moment ago is gone again: its directory tells.
-        self.incomplete |= watch < 0 && Errno::last() != Errno::ENOENT;
-        (watch >= 0).then_some(watch)
+        match Errno::result(watch) {
+            Ok(watch) => return Some(watch),
+            // What was there a moment ago is gone again: its directory tells.
+            Err(Errno::ENOENT) => {}
+            Err(errno) => self.is_incomplete(errno as i32),
+        }
+        None
     }
 
     fn remove(&self, watch: i32) {

@@ -1,10 +1,12 @@
 //! A path, walked one component after the other (path_resolution(7)).
 
 use crate::limits::PATH_BYTES;
+use crate::sys::is_passing;
 use crate::sys::stat::lstat;
 use crate::sys::std::ffi::CStr;
 use crate::sys::std::prelude::v1::*;
 use heapless::Vec;
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::stat::SFlag;
 
@@ -32,12 +34,14 @@ pub(super) struct Walk {
     /// How much of `path` was walked; 0 is the root.
     here: usize,
     links: usize,
+    /// What there is on the way could not be learned.
+    failed: Option<Errno>,
 }
 
 impl Walk {
     /// A walk to nowhere; see [`along`](Self::along).
     pub(super) fn new() -> Self {
-        Walk { path: Vec::new(), here: 0, links: 0 }
+        Walk { path: Vec::new(), here: 0, links: 0, failed: None }
     }
 
     /// Begins at the root, to go along `path`. One that is too long leads nowhere.
@@ -91,6 +95,11 @@ impl Walk {
         }
     }
 
+    /// Why the walk may have ended too early.
+    pub(super) fn failed(&self) -> Option<Errno> {
+        self.failed
+    }
+
     /// Where the next component begins.
     fn start(&self) -> usize {
         self.here + self.path[self.here..].iter().take_while(|&&byte| byte == b'/').count()
@@ -135,8 +144,13 @@ impl Walk {
     }
 
     fn kind_of_entry(&mut self) -> Option<SFlag> {
-        let found = self.up_to(self.end(), lstat)?.ok()?;
-        Some(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
+        match self.up_to(self.end(), lstat)? {
+            Ok(found) => Some(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT),
+            Err(errno) => {
+                self.failed = self.failed.or(Some(errno).filter(|&errno| is_passing(errno)));
+                None
+            }
+        }
     }
 
     fn read_link(&mut self, target: &mut [u8; PATH_BYTES]) -> Option<usize> {
@@ -144,7 +158,13 @@ impl Walk {
             // SAFETY: a NUL-terminated path, and as many bytes as the buffer has. nix allocates here.
             unsafe { libc::readlink(link.as_ptr(), target.as_mut_ptr().cast(), target.len()) }
         })?;
-        usize::try_from(len).ok().filter(|&len| len > 0)
+        match Errno::result(len) {
+            Ok(len) => usize::try_from(len).ok().filter(|&len| len > 0),
+            Err(errno) => {
+                self.failed = self.failed.or(Some(errno).filter(|&errno| is_passing(errno)));
+                None
+            }
+        }
     }
 }
 
