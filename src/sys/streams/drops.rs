@@ -9,7 +9,7 @@
 
 use super::super::poll::Poller;
 use super::super::std::prelude::v1::*;
-use super::{Log, Served, Streams, PAUSE};
+use super::{Fault, Log, Served, Streams, PAUSE};
 use crate::dropped::Dropped;
 use crate::limits::{LINE_BYTES, STREAMS_PER_TURN, STREAM_BUFFER_BYTES};
 use crate::time::Instant;
@@ -145,7 +145,7 @@ impl Streams {
                 false
             }
             Err(errno) => {
-                self.fault = Some((errno, row as u16));
+                self.fault = Some(Fault::new(errno, row));
                 false
             }
             Ok(_) => {

@@ -85,7 +85,7 @@ pub struct Streams {
     /// The streams of the jobs that run, by their pids.
     by_pid: Index,
     /// What failed in this turn, and of which row; that stays marked.
-    fault: Option<(Errno, u16)>,
+    fault: Option<Fault>,
     /// How many rows, from the first one on, were ever used.
     used: usize,
     rows: [Row; MAX_STREAMS],
@@ -94,6 +94,18 @@ pub struct Streams {
     spare: LineBuffer,
     /// What was dropped and is not told of yet; not touched before there is any.
     dropped: [Dropped; MAX_STREAMS],
+}
+
+/// Why a pipe could not be read. A number, as none of `Errno` is not zero, and no table would be.
+struct Fault {
+    errno: i32,
+    row: u16,
+}
+
+impl Fault {
+    fn new(errno: Errno, row: usize) -> Self {
+        Fault { errno: errno as i32, row: row as u16 }
+    }
 }
 
 struct Row {
@@ -303,7 +315,9 @@ impl Streams {
     /// What has failed since the last time, with the name of the job whose output it is.
     pub fn take_fault(&mut self) -> (Name, Result<(), Errno>) {
         match self.fault.take() {
-            Some((errno, row)) => (self.rows[usize::from(row)].name, Err(errno)),
+            Some(Fault { errno, row }) => {
+                (self.rows[usize::from(row)].name, Err(Errno::from_raw(errno)))
+            }
             None => (Name::NONE, Ok(())),
         }
     }
@@ -385,7 +399,7 @@ impl Streams {
             Err(Errno::EAGAIN) => self.rest(log, row, slot, poller),
             Err(errno) => {
                 // The pipe is as it was, and its job would not survive its being closed.
-                self.fault = Some((errno, row as u16));
+                self.fault = Some(Fault::new(errno, row));
                 Some(Served::Done)
             }
         }
@@ -408,7 +422,7 @@ impl Streams {
         let Some(pipe) = self.rows[row].pipe.fd() else { return };
         if let Err(errno) = poller.change(pipe, token(row), Interest::ReadOnce) {
             // Nobody would tell that there is more: it is read again.
-            self.fault = Some((errno, row as u16));
+            self.fault = Some(Fault::new(errno, row));
             self.marked.insert(row);
         }
     }
