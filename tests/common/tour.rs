@@ -141,7 +141,7 @@ fn a_log_that_does_not_take(w: &mut World) {
 
 /// Looks at the processes: of so many messages behind floods some may not fit, and are counted.
 fn many_jobs(w: &World) {
-    let sleeping = || w.processes_with("sleep");
+    let sleeping = || w.processes_with("/bin/sleep");
     let names: Vec<String> = (0..200).map(|n| format!("many{n}")).collect();
     w.save(save::in_place, &sleepers(&names.join(" ")));
     let many = patiently(LONG, "many jobs", || Some(sleeping()).filter(|all| all.len() == 200));
