@@ -31,6 +31,10 @@ use nix::unistd::{fork, ForkResult};
 /// The descriptors below this one go with a guest; there are as few others to be looked at.
 const LEFT_FILES: c_int = 64;
 
+/// A sanitizer takes what guests leave on their stack for broken memory: with this variable set, a
+/// build has none (`ci/sanitizers`).
+pub(super) const HAS_GUESTS: bool = option_env!("PMTR_ONLY_COPIES").is_none();
+
 /// Whether what a process for this job does until it is its program takes no time.
 pub(super) fn can_be_guest(job: JobView<'_>) -> bool {
     let opens = job.stdin().or(job.out()).or(job.err());

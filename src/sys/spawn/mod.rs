@@ -137,7 +137,8 @@ impl Spawner {
         let files = start.entry.map_or([None; 2], |entry| entry.files());
         let kept =
             [start.reports, self.lent.as_fd()].into_iter().chain(files.into_iter().flatten());
-        if !self.has_room
+        if !clone::HAS_GUESTS
+            || !self.has_room
             || !clone::can_be_guest(start.job)
             || !kept.into_iter().all(clone::goes_along)
         {
