@@ -68,7 +68,7 @@ const BOUNDS: [Bound; 3] = [
     Bound { jobs: 1000, dynamic: 616, of_static: 540 },
 ];
 
-/// Whether all of a program is in one file (`ci/static`).
+/// Whether all of a program is in one file (`ci/static-tests`).
 fn is_static(pid: i32) -> bool {
     !fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps").contains("/ld-")
 }
