@@ -11,13 +11,14 @@ mod limit;
 mod report;
 mod user;
 
+use super::disposition::{disposed, Signals};
 use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
 use super::tables::{take, TABLES};
 use super::{clock, pages, state::Entry};
 
 use crate::config::JobView;
-use child::{Signals, Start};
+use child::Start;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
@@ -60,7 +61,7 @@ impl Spawner {
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         env::prune();
         let lent = reports.try_clone()?;
-        let (has_room, disposed) = (report::has_room(&reports), child::disposed());
+        let (has_room, disposed) = (report::has_room(&reports), disposed());
         Ok(Spawner { failures, reports, files, disposed, has_room, lent })
     }
 
