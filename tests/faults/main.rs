@@ -305,6 +305,8 @@ fn endures(call: &str, error: Errno) {
     // A loop that does not rest makes some ten thousand.
     assert!(calls < 1500 && failed < 150, "{call}: {calls} calls, of which failed {failed}");
     round.see_files_changed();
+    let killed = round.world.log().own("sending SIGKILL");
+    assert!(killed.is_empty(), "{call}: not asked to go: {killed:?}");
     round.go();
     assert_eq!(round.world.stop(), Some(0));
     assert_eq!(round.world.processes(), []);
@@ -323,10 +325,15 @@ fn a_call_that_fails_for_a_while_is_no_busy_loop() {
     let _alone = alone();
     let calls = ["epoll_wait", "timerfd_settime", "read", "waitid", "wait4", "epoll_ctl"];
     let more = ["inotify_add_watch", "openat", "statx", "pipe2", "clone", "recvfrom", "sendmmsg"];
+    // Of two jobs that are changed.
+    let signals = ["kill"];
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for (call, error) in
-            calls.into_iter().chain(more).zip([Errno::ENOMEM, Errno::EIO].into_iter().cycle())
+        for (call, error) in calls
+            .into_iter()
+            .chain(more)
+            .chain(signals)
+            .zip([Errno::ENOMEM, Errno::EIO].into_iter().cycle())
         {
             let failed = &failed;
             scope.spawn(move || {
