@@ -122,12 +122,13 @@ fn what_cannot_be_stopped_is_told_and_stays_known() {
     if needs_root(test) {
         return;
     }
-    let Some(group) = cgroup::Group::new(test, "freezer") else { return };
     let house = House::new();
     let mut state = house.open();
     let gone = house.job_in(&mut state, 0, "gone", "exec sleep 1000");
     let stays = house.job_in(&mut state, 7, "stays", "exec sleep 1000");
     drop(state);
+    // Dropped before the job, whose end is waited for.
+    let Some(group) = cgroup::Group::new(test, "freezer") else { return };
     group.add(stays.pid());
     group.freeze();
 

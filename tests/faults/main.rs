@@ -234,17 +234,23 @@ fn round_with(fault: Option<&Fault>) -> Trace {
     let trace = finish(&round.world, strace);
     if let (Some(fault), Some(call)) = (fault, trace.injected.as_ref().filter(|call| !never(call)))
     {
-        let messages: Vec<String> = round
-            .world
-            .log()
-            .own("")
-            .into_iter()
-            .map(|record| record.text)
-            .filter(|text| text.contains(fault.error.desc()))
-            .collect();
-        check_told(fault, call, &messages);
+        check_told(fault, call, &told_of(&round.world, fault.error));
     }
     trace
+}
+
+/// What pmtr has told of an error. It is to be seen on stderr, too: what is on its way to a syslog daemon
+/// that ends is lost.
+fn told_of(world: &World, error: Errno) -> Vec<String> {
+    let is_it = |text: &String| text.contains(error.desc());
+    let logged: Vec<_> = world.log().own("").into_iter().map(|r| r.text).filter(is_it).collect();
+    let own = |line: &str| Some(line.strip_prefix("pmtr[")?.split_once("]: ")?.1.to_string());
+    let shown: Vec<_> = world.stderr().lines().filter_map(own).filter(is_it).collect();
+    if shown.len() > logged.len() {
+        shown
+    } else {
+        logged
+    }
 }
 
 /// A fault is told once or not at all, as the table has it.
