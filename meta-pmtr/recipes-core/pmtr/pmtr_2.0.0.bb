@@ -80,6 +80,7 @@ do_install_ptest() {
 
 CONFFILES:${PN} = "${sysconfdir}/pmtr.conf"
 
-RDEPENDS:${PN}-ptest += "bash util-linux-unshare"
+# Of more programs the tests make use where there are any: iproute2, strace, python3, gdb.
+RDEPENDS:${PN}-ptest += "bash coreutils util-linux-flock util-linux-prlimit util-linux-setpriv util-linux-unshare"
 
 BBCLASSEXTEND = "native"
