@@ -164,7 +164,9 @@ impl Round {
 impl Drop for Round {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("made to fail: {:#?}", read(&self.world).injected);
+            let trace = read(&self.world);
+            let last = &trace.calls[trace.calls.len().saturating_sub(60)..];
+            eprintln!("made to fail: {:#?}\nthe last calls: {last:#?}", trace.injected);
         }
     }
 }
