@@ -152,7 +152,7 @@ fn t_strict_exits_with_0_for_a_file_without_warnings() {
     let world = World::new();
     // pmtr itself: another program of this machine, or the shell of a script, need not be one for
     // the processor that pmtr is for.
-    let cmd = format!("cmd {}", program().display());
+    let cmd = format!("cmd {} -V", program().display());
     world.config(&(job("a", &cmd) + &job("b", &cmd)));
     let finished = world.run(&["-t", "--strict"]);
     assert_eq!(finished.status, Some(0), "{}", finished.said());

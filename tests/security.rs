@@ -45,7 +45,7 @@ fn is_warned_of(world: &World, warning: &str) {
 #[test]
 fn a_configuration_that_others_can_change_is_warned_of() {
     // A program for the processor that pmtr is for, whatever machine this is.
-    let world = world(&job("a", &format!("cmd {}", program().display())));
+    let world = world(&job("a", &format!("cmd {} -V", program().display())));
     mode(&world.config_file(), 0o666);
     is_warned_of(&world, "it can be written to by others");
     mode(&world.config_file(), 0o644);
