@@ -14,6 +14,7 @@ mod round;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -240,11 +241,17 @@ fn round_with(fault: Option<&Fault>) -> Trace {
             .own("")
             .into_iter()
             .map(|record| record.text)
-            .filter(|text| text.contains(fault.error.desc()))
+            .filter(|text| text.contains(&meaning(fault.error)))
             .collect();
         check_told(fault, call, &messages);
     }
     trace
+}
+
+/// The words of libc for an error.
+fn meaning(error: Errno) -> String {
+    let text = io::Error::from(error).to_string();
+    text.split(" (os error").next().expect("a text").to_owned()
 }
 
 /// A fault is told once or not at all, as the table has it.
@@ -308,7 +315,7 @@ fn endures(call: &str, error: Errno) {
     round.go();
     assert_eq!(round.world.stop(), Some(0));
     assert_eq!(round.world.processes(), []);
-    let all = round.world.log().own(error.desc());
+    let all = round.world.log().own(&meaning(error));
     for (n, record) in all.iter().enumerate() {
         let is_again = all[..n].iter().any(|earlier| earlier.text == record.text);
         assert!(!is_again, "{call}: told again: {}", record.text);
