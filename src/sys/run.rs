@@ -178,6 +178,8 @@ impl Shell {
     #[inline(never)] // as `run`
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
+        // Lines of jobs alone do not need much, and come often.
+        self.was_deep |= !matches!(token, Token::Stream(_) | Token::Syslog | Token::Stderr);
         match token {
             Token::Signals => self.on_signals(now),
             Token::Timer => {
