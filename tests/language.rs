@@ -5,6 +5,7 @@
 mod common;
 
 use common::{job, Finished, World};
+use pmtr::limits::MAX_JOBS;
 
 /// What `-t` says of a file.
 fn check(text: &str) -> Finished {
@@ -247,6 +248,6 @@ fn all_errors_of_a_file_are_told_at_once() {
 fn what_does_not_fit_is_refused_with_the_limit() {
     refused(&job(&"n".repeat(64), "cmd /bin/true"), &["NAME_BYTES", "63"]);
     refused(&job("a", &format!("cmd /bin/echo {}", "x ".repeat(300))), &["MAX_ARGS", "256"]);
-    let jobs: String = (0..1025).map(|n| job(&format!("j{n}"), "cmd /bin/true")).collect();
-    refused(&jobs, &["MAX_JOBS", "1024"]);
+    let jobs: String = (0..=MAX_JOBS).map(|n| job(&format!("j{n}"), "cmd /bin/true")).collect();
+    refused(&jobs, &["MAX_JOBS", &MAX_JOBS.to_string()]);
 }

@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::cgroup::Group;
-use common::{alive, children_of, job, needs_root, patiently, skipped, sleepers, World, LONG};
+use common::{alive, children_of, job, needs_jobs, needs_root, patiently, sleepers, World, LONG};
 
 #[test]
 fn a_full_group_of_processes_is_told_and_waited_for() {
@@ -45,7 +45,7 @@ fn limit_files(world: &World, soft: &str) {
 
 #[test]
 fn six_hundred_jobs_come_up_when_there_are_descriptors_for_them() {
-    if skipped("six_hundred_jobs_come_up_when_there_are_descriptors_for_them") {
+    if needs_jobs("six_hundred_jobs_come_up_when_there_are_descriptors_for_them", 600) {
         return;
     }
     let names: Vec<String> = (0..600).map(|n| format!("job{n}")).collect();
@@ -128,7 +128,9 @@ fn a_read_only_root_stops_no_job_that_does_not_write() {
     if needs_root("a_read_only_root_stops_no_job_that_does_not_write") {
         return;
     }
-    let mut world = mounted("mount --bind / /\nmount -o remount,bind,ro /");
+    let mut world = mounted(
+        "for dir in / $DIR; do mount --bind $dir $dir; mount -o remount,bind,ro $dir; done",
+    );
     let out = job("out", "cmd /bin/sleep 1000\n  out $DIR/out");
     world.config(&(sleepers("a") + &out));
     world.start();

@@ -12,6 +12,7 @@ use common::{save, skipped, sleepers, World, LONG};
 use nix::libc;
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
+use pmtr::limits::MAX_JOBS;
 
 /// Any signal, also one that `Signal` does not know.
 fn send(pid: i32, number: i32) {
@@ -181,7 +182,7 @@ fn gdb_may_come_and_go() {
 #[test]
 fn children_that_end_at_once_are_all_noticed() {
     // One signal tells of all of them: they end while pmtr does not look.
-    let count = if emulated() { 100 } else { 1000 };
+    let count = MAX_JOBS.min(if emulated() { 100 } else { 1000 });
     let names: Vec<String> = (0..count).map(|n| format!("job{n}")).collect();
     let mut world = World::with(&sleepers(&names.join(" ")));
     let deadline = 3 * LONG;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use common::process::{self, gone, send};
 use common::{
-    alive, children_of, eventually, job, needs_root, patiently, skipped, sleepers, World, LONG,
+    alive, children_of, eventually, job, needs_jobs, needs_root, patiently, skipped, sleepers,
+    World, LONG,
 };
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1};
 
@@ -540,6 +541,9 @@ fn limit_processes(world: &World, number: &str) {
 
 #[test]
 fn six_hundred_jobs_run_and_end() {
+    if needs_jobs("six_hundred_jobs_run_and_end", 600) {
+        return;
+    }
     // Each has a pipe: far more than the usual limit of open files.
     let mut world = World::new().wrapped_in(&["prlimit", "--nofile=256:"]);
     let names: Vec<_> = (0..600).map(|n| format!("job{n}")).collect();

@@ -79,6 +79,16 @@ pub fn skipped(name: &str) -> bool {
     }
 }
 
+/// Whether the test called `name` is to be left out because it needs more jobs than pmtr was built
+/// for, or cannot be run under emulation.
+pub fn needs_jobs(name: &str, count: usize) -> bool {
+    if pmtr::limits::MAX_JOBS < count {
+        eprintln!("skipped: {name}: needs {count} jobs");
+        return true;
+    }
+    skipped(name)
+}
+
 /// Whether this is root with what root usually may: in a container that can be
 /// little (capabilities(7), `CAP_SYS_ADMIN`).
 pub fn is_root() -> bool {

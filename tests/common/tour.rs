@@ -4,7 +4,7 @@ use std::fs;
 use std::net::UdpSocket;
 
 use nix::sys::signal::Signal;
-use pmtr::limits::{MAX_ARGS, MAX_DEPENDS, TEXT_BYTES};
+use pmtr::limits::{MAX_ARGS, MAX_DEPENDS, MAX_JOBS, TEXT_BYTES};
 
 use super::udp::{own_address, Collector};
 use super::world::{job, sleepers, World};
@@ -142,9 +142,10 @@ fn a_log_that_does_not_take(w: &mut World) {
 /// Looks at the processes: of so many messages behind floods some may not fit, and are counted.
 fn many_jobs(w: &World) {
     let sleeping = || w.processes_with("/bin/sleep");
-    let names: Vec<String> = (0..200).map(|n| format!("many{n}")).collect();
+    let count = MAX_JOBS.min(200);
+    let names: Vec<String> = (0..count).map(|n| format!("many{n}")).collect();
     w.save(save::in_place, &sleepers(&names.join(" ")));
-    let many = patiently(LONG, "many jobs", || Some(sleeping()).filter(|all| all.len() == 200));
+    let many = patiently(LONG, "many jobs", || Some(sleeping()).filter(|all| all.len() == count));
     w.save(save::in_place, &sleepers("few some"));
     patiently(LONG, "two others in their place", || {
         let all = sleeping();

@@ -63,6 +63,9 @@ fn of_a_name_that_we_have_twice_the_first_counts() {
     if skipped("of_a_name_that_we_have_twice_the_first_counts") {
         return;
     }
+    if std::process::Command::new("python3").arg("-V").output().is_err() {
+        return eprintln!("skipped: of_a_name_that_we_have_twice_the_first_counts: needs python3");
+    }
     // env(1) sorts such things out; a shell's exec does, too. So: execve(2) with both.
     let script = "import os, sys, ctypes; libc = ctypes.CDLL(None); \
         env = (ctypes.c_char_p * 5)(b'TWICE=1', b'PATH=/bin', b'TWICE=2', b'PMTR_TEST_APART=1', None); \

@@ -36,6 +36,18 @@ export CARGO_PROFILE_RELEASE_STRIP = "none"
 export CARGO_PROFILE_RELEASE_DEBUG = "1"
 CARGO_BUILD_FLAGS += "--bin pmtr"
 
+# The tests start the program that is installed, so they need not be of one piece as it is: that took
+# minutes for each. As in "cargo test" they have a profile, and so a folder, of their own; a debugger's
+# help with 45 programs would be hundreds of megabytes.
+BUILD_MODE:task-compile-ptest-cargo = ""
+export CARGO_PROFILE_DEV_OPT_LEVEL = "s"
+export CARGO_PROFILE_DEV_DEBUG = "0"
+export CARGO_PROFILE_DEV_STRIP = "debuginfo"
+export CARGO_PROFILE_DEV_INCREMENTAL = "false"
+
+# So that run-ptest sees which tests were left out, and why.
+RUST_TEST_ARGS = "--show-output"
+
 # Both: systemd.bbclass takes out the one that the image does not use.
 SYSTEMD_SERVICE:${PN} = "pmtr.service"
 INITSCRIPT_NAME = "pmtr"
@@ -68,6 +80,7 @@ do_install_ptest() {
 
 CONFFILES:${PN} = "${sysconfdir}/pmtr.conf"
 
-RDEPENDS:${PN}-ptest += "bash util-linux-unshare"
+# Of more programs the tests make use where there are any: iproute2, strace, python3, gdb.
+RDEPENDS:${PN}-ptest += "bash coreutils util-linux-flock util-linux-prlimit util-linux-setpriv util-linux-unshare"
 
 BBCLASSEXTEND = "native"
