@@ -31,6 +31,11 @@ pub enum Event {
         /// How.
         status: ExitStatus,
     },
+    /// The signal that [`Action::Signal`](crate::supervise::Action::Signal) named could not be sent.
+    Unsent {
+        /// The process.
+        pid: i32,
+    },
     /// Nothing is left of the process group that
     /// [`Action::KillGroup`](crate::supervise::Action::KillGroup) named, or nothing that may be killed.
     GroupGone {

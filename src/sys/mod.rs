@@ -10,6 +10,7 @@ pub mod clock;
 mod config_file;
 pub mod daemon;
 mod digest;
+mod disposition;
 mod dry_run;
 mod errno;
 mod exposure;

@@ -30,9 +30,6 @@ use nix::sys::signal::Signal;
 /// gone; a log that does not read must not keep pmtr from leaving.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How soon a signal is sent again that could not be sent.
-const SEND_AGAIN: Duration = Duration::from_secs(1);
-
 /// Everything that the loop works with.
 pub struct Shell {
     pub(super) supervisor: MutexGuard<'static, Supervisor>,
@@ -51,8 +48,6 @@ pub struct Shell {
     /// Set when all is gone: until when the log is waited for.
     leaving: Option<Instant>,
     troubles: Troubles,
-    /// The last signal that could not be sent, to whom, and when to try again.
-    unsent: Option<(i32, StopSignal, Instant)>,
     /// There may be children that have ended and were not taken in.
     is_unreaped: bool,
     /// The configuration could not be read, for a reason that passes, which was told.
@@ -88,7 +83,6 @@ impl Shell {
             rest: Rest::default(),
             leaving: None,
             troubles: Troubles::new(),
-            unsent: None,
             is_unreaped: false,
             is_unread: false,
             was_deep: true,
@@ -163,10 +157,9 @@ impl Shell {
 
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
-        let unsent = self.unsent.map(|(_, _, at)| at);
         let rest =
             [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        let last = [supervisor, self.udp.deadline(), self.rest.deadline(), unsent];
+        let last = [supervisor, self.udp.deadline(), self.rest.deadline()];
         rest.into_iter().chain(last).flatten().min()
     }
 
@@ -217,7 +210,6 @@ impl Shell {
     /// Does what is to be done now, or a part of it. Returns whether there is more.
     #[inline(never)] // as `run`
     fn act(&mut self) -> bool {
-        self.send_again();
         for _ in 0..ACTIONS_PER_TURN {
             let now = clock::now();
             match self.supervisor.poll(now) {
@@ -233,7 +225,7 @@ impl Shell {
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
-            Action::Signal { pid, signal } => self.signal(now, pid, signal),
+            Action::Signal { pid, signal, again } => self.signal(now, pid, signal, again),
             Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
             Action::Exit if self.rest.ask(now) => self.leave(now),
             Action::Exit => {}
@@ -278,26 +270,15 @@ impl Shell {
         }
     }
 
-    /// One that cannot be sent is told, and sent once more a little later: a job
-    /// that did not get its SIGKILL would be waited for without end.
-    fn signal(&mut self, now: Instant, pid: i32, signal: StopSignal) {
-        if let Err(errno) = reap::signal(pid, number(signal)) {
+    /// The first time that one cannot be sent is told.
+    fn signal(&mut self, now: Instant, pid: i32, signal: StopSignal, again: bool) {
+        let Err(errno) = reap::signal(pid, number(signal)) else { return };
+        if !again {
             let job = self.supervisor.job_of(pid);
             let name = job.map_or(Name::NONE, |job| self.supervisor.name(job));
             ::log::error!("job {name} [{pid}]: cannot send {}: {errno}", number(signal));
-            self.unsent = Some((pid, signal, now + SEND_AGAIN));
         }
-    }
-
-    fn send_again(&mut self) {
-        let now = clock::now();
-        if let Some((pid, signal, _)) = self.unsent.filter(|&(_, _, at)| at <= now) {
-            self.unsent = None;
-            // A process that is still a job's is not reaped: its number is its own.
-            if self.supervisor.kills_group_of(pid) {
-                let _ = reap::signal(pid, number(signal));
-            }
-        }
+        self.supervisor.handle(now, Event::Unsent { pid });
     }
 
     fn kill_group(&mut self, job: JobId, pgid: i32) {

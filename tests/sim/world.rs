@@ -111,6 +111,7 @@ pub struct World {
     pub files: BTreeMap<String, u64>,
     /// No process can be created.
     pub forks_fail: bool,
+    pub signals_fail: bool,
     /// Jobs whose processes fail before their program runs.
     pub broken: BTreeMap<String, Stage>,
     /// Every process ends when it gets a signal.
@@ -140,6 +141,7 @@ impl World {
             groups: BTreeSet::new(),
             files: BTreeMap::new(),
             forks_fail: false,
+            signals_fail: false,
             broken: BTreeMap::new(),
             is_obedient: false,
             is_asleep: false,
@@ -355,7 +357,7 @@ impl World {
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
-            Action::Signal { pid, signal } => self.signal(pid, signal),
+            Action::Signal { pid, signal, .. } => self.signal(pid, signal),
             Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
             Action::Exit => self.note(What::Exit),
         }
@@ -406,7 +408,9 @@ impl World {
             StopSignal::Kill => (What::Killed { name, pid }, 9),
         };
         self.note(what);
-        if self.is_obedient {
+        if self.signals_fail {
+            self.machine.handle(self.now, Event::Unsent { pid });
+        } else if self.is_obedient {
             self.soon.push_back((pid, Soon::Ends(ExitStatus::Signal(number))));
         }
     }
