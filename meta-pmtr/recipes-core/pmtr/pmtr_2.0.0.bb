@@ -10,7 +10,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
 # Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
 PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
 SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
-SRCREV = "000e95804d50adfdd9fc0a1c925d83f3598ab668"
+SRCREV = "27b530c304101364be035789ff7e988fcf6a56b7"
 
 CVE_PRODUCT = "pmtr"
 
