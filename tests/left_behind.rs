@@ -131,6 +131,7 @@ fn a_process_that_cannot_be_killed_is_told_and_ends_when_it_can() {
     world.config(&(job("a", "cmd /bin/sleep 1001") + &sleepers("b c")));
     world.started("c");
     assert!(alive(a));
+    assert_eq!(world.starts("a"), 1, "a new one beside it");
     group.thaw();
     gone(a);
     world.restarted("a", a);
@@ -173,6 +174,8 @@ fn a_thread_group_leader_that_has_ended_does_not_hide_its_threads() {
     if cfg!(target_arch = "x86_64") {
         eventually("a leader that is a zombie", || process::is_zombie(a));
     }
+    // As if another child had ended: all are looked at.
+    world.signal(Signal::SIGCHLD);
     world.fence();
     assert!(world.log().own("] exited after").is_empty());
     assert_eq!(world.stop(), Some(0));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::process::gone;
 use common::save::{self, Save};
-use common::{alive, eventually, job, needs_root, patiently, sleepers, World, LONG};
+use common::{alive, emulated, eventually, job, needs_root, patiently, sleepers, World, LONG};
 use nix::sys::signal::Signal::SIGHUP;
 
 // What an edit does.
@@ -110,11 +110,12 @@ fn a_change_in_any_option_restarts_the_job() {
 #[test]
 fn a_change_of_nice_alone_restarts_the_job() {
     let sleep = |n: i32| job("a", &format!("cmd /bin/sleep 1000\n  nice {n}"));
-    let world = World::with(&sleep(3));
+    // More than the tests have themselves: only root may lower it.
+    let world = World::with(&sleep(18));
     let old = world.pid_of("a");
-    world.config(&sleep(4));
+    world.config(&sleep(19));
     world.restarted("a", old);
-    assert_eq!(common::process::nice(world.running("a")), 4);
+    assert_eq!(common::process::nice(world.running("a")), 19);
 }
 
 #[test]
@@ -342,6 +343,10 @@ fn applies_by(editor: &str, arguments: &[&str]) {
     let world = World::with(&(sleepers("a") + &job("b", "cmd /bin/sleep 1000 # last")));
     let old = world.pid_of("b");
     match Command::new(editor).args(arguments).arg(world.config_file()).status() {
+        // In an emulator a process is there before it is known whether its program is.
+        Ok(status) if emulated() && status.code() == Some(127) => {
+            return eprintln!("skipped: {editor}: not there");
+        }
         Ok(status) => assert!(status.success(), "{editor}: {status}"),
         Err(error) => return eprintln!("skipped: {editor}: {error}"),
     }

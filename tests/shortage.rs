@@ -3,10 +3,20 @@
 
 mod common;
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use common::cgroup::Group;
-use common::{alive, children_of, job, needs_jobs, needs_root, patiently, sleepers, World, LONG};
+use common::udp::Collector;
+use common::{alive, children_of, job, needs_jobs, needs_root, patiently, process, sleepers};
+use common::{World, LONG};
+
+/// Waits until pmtr has tried a few times more: for nothing else does it wake up.
+fn tries_again(world: &World) {
+    let woken = || process::status(world.pid(), "voluntary_ctxt_switches").parse::<u64>().unwrap();
+    let before = woken();
+    patiently(LONG, "more tries", || (woken() >= before + 3).then_some(()));
+}
 
 #[test]
 fn a_full_group_of_processes_is_told_and_waited_for() {
@@ -21,10 +31,13 @@ fn a_full_group_of_processes_is_told_and_waited_for() {
     // pmtr alone is in it, and one job more would be.
     group.set("pids.max", "1");
     world.config(&sleepers("a b c"));
-    world.log().wait_for("job b: cannot create a process: Try again; trying every second");
+    world.log().wait_for(
+        "job b: cannot create a process: Resource temporarily unavailable; trying every second",
+    );
     // Edits are obeyed meanwhile.
     world.config(&sleepers("a b c d"));
     world.fence();
+    tries_again(&world);
     group.set("pids.max", "max");
     for name in ["b", "c", "d"] {
         world.started(name);
@@ -48,23 +61,26 @@ fn six_hundred_jobs_come_up_when_there_are_descriptors_for_them() {
     }
     let names: Vec<String> = (0..600).map(|n| format!("job{n}")).collect();
     let mut world = World::with("");
-    let (_, hard) = common::process::limits(world.pid(), "Max open files");
+    let (_, hard) = process::limits(world.pid(), "Max open files");
     limit_files(&world, "32");
     world.config(&sleepers(&names.join(" ")));
     let told = world.log().wait_for(": cannot create a process: Too many open files");
     assert!(told.text.starts_with("job job"), "{told:?}");
     let up = children_of(world.pid()).len();
     assert!((8..32).contains(&up), "{up} jobs with 32 descriptors");
-    // The file can still be read, and what depends on files, too: some are kept for that.
+    // The file can still be read, what depends on files, and a host be looked up: some are kept for that.
     world.file("file", "");
     let with_file =
         job("first", "cmd /bin/sleep 1000\n  depends {\n    $DIR/file\n  }\n  order -1");
-    world.config(&(with_file + &sleepers(&names.join(" "))));
-    world.fence();
+    let reports = Collector::at(Ipv4Addr::LOCALHOST);
+    let report_to = format!("report to {}\n", reports.url().replace("127.0.0.1", "localhost"));
+    world.config(&(report_to + &with_file + &sleepers(&names.join(" "))));
+    assert!(reports.next().contains("\njob599 "), "a report while there are no more descriptors");
     assert_eq!(world.log().own("FAILED to parse").len(), 0);
+    tries_again(&world);
     limit_files(&world, &hard);
     patiently(3 * LONG, "all jobs", || (children_of(world.pid()).len() == 601).then_some(()));
-    assert_eq!(world.log().own("cannot create a process").len(), 1);
+    assert_eq!(world.log().own("Too many open files").len(), 1, "it was enough for all else");
     assert_eq!(world.stop(), Some(0));
     assert_eq!(world.processes(), []);
 }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::process::{alive, stat, status};
 use common::udp::{host_name, own_address, send, send_from, Collector};
-use common::{children_of, eventually, job, needs_jobs, needs_root, sleepers, World, LONG};
+use common::{
+    children_of, eventually, job, needs_jobs, needs_root, program, sleepers, World, LONG,
+};
 
 /// The port of listeners; their addresses differ.
 const PORT: u16 = 10_000;
@@ -468,8 +470,10 @@ fn a_listener_for_everybody_is_warned_of() {
     assert_eq!(world.run(&["-t", "--strict"]).status, Some(1));
     world.start();
     assert_eq!(world.log().wait_for(exposed).priority & 7, 4);
-    world
-        .config(&("listen on udp://0.0.0.0:39871 from 127.0.0.0/8\n".to_string() + &sleepers("a")));
+    // A job for the processor that pmtr is for, whatever machine this is.
+    let cmd = format!("cmd {} -V", program().display());
+    let listen = "listen on udp://0.0.0.0:39871 from 127.0.0.0/8\n".to_string();
+    world.config(&(listen + &job("a", &cmd)));
     let tested = world.run(&["-t", "--strict"]);
     assert_eq!(tested.status, Some(0), "{}", tested.said());
 }

@@ -16,12 +16,14 @@ pub enum Action {
         /// The job.
         job: JobId,
     },
-    /// Send a signal to a job's first process; no answer.
+    /// Send a signal to a job's first process; answer with `Unsent` if that cannot be done.
     Signal {
         /// The process.
         pid: i32,
         /// Which.
         signal: StopSignal,
+        /// It could not be sent before.
+        again: bool,
     },
     /// Send SIGKILL to what is left of the process group of an ended job;
     /// answer with `GroupGone` if there was nothing to send it to.

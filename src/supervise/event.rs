@@ -1,5 +1,6 @@
 //! What the world tells the supervisor.
 
+use crate::short::Short;
 use crate::supervise::JobId;
 
 /// Something that happened.
@@ -29,6 +30,11 @@ pub enum Event {
         pid: i32,
         /// How.
         status: ExitStatus,
+    },
+    /// The signal that [`Action::Signal`](crate::supervise::Action::Signal) named could not be sent.
+    Unsent {
+        /// The process.
+        pid: i32,
     },
     /// Nothing is left of the process group that
     /// [`Action::KillGroup`](crate::supervise::Action::KillGroup) named, or nothing that may be killed.
@@ -96,7 +102,7 @@ pub struct Errno {
     /// The number.
     pub code: i32,
     /// What it means.
-    pub text: &'static str,
+    pub text: Short<64>,
 }
 
 /// The steps between fork and exec, in their order.

@@ -6,7 +6,7 @@
 //! actions can overflow.
 //!
 //! The states are explained in `job`; `supervisor` says which event and which
-//! deadline is answered where: in `start`, `stop`, `depends`, `control` and
+//! deadline is answered where: in `start`, `stop`, `unsent`, `depends`, `control` and
 //! `reload`.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod deadlines;
 mod depends;
 mod event;
 mod job;
+mod marks;
 mod notice;
 mod reload;
 mod start;
@@ -24,13 +25,14 @@ mod status;
 mod stop;
 mod supervisor;
 mod table;
-mod turns;
+mod unsent;
 
 pub use action::{Action, StopSignal};
 pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable};
 pub use job::{KILL_DELAY, RESTART_DELAY, SPAWN_PAUSE, TELL_DELAY};
 pub use status::{Run, Status};
 pub use supervisor::{Supervisor, DO_NOT_RESTART};
+pub use unsent::SEND_AGAIN;
 
 /// A job of the supervisor's table: its slot, and which tenant of the slot it
 /// is. One that has left finds nothing.

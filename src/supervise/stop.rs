@@ -40,12 +40,12 @@ impl Supervisor {
             Step::Term => {
                 Notice::SendingTerm { name, pid }.log();
                 self.step(slot, Step::Kill { at: now + job::KILL_DELAY });
-                Some(Action::Signal { pid, signal: StopSignal::Term })
+                self.send(slot, pid, StopSignal::Term)
             }
             Step::Kill { .. } => {
                 Notice::SendingKill { name, pid }.log();
                 self.step(slot, Step::Tell { at: now + job::TELL_DELAY });
-                Some(Action::Signal { pid, signal: StopSignal::Kill })
+                self.send(slot, pid, StopSignal::Kill)
             }
             Step::Tell { .. } => {
                 Notice::Undead { name, pid }.log();

@@ -6,8 +6,9 @@ use crate::config::{Config, JobView};
 use crate::limits::SMALL_PAGE_BYTES;
 use crate::name::Name;
 use crate::supervise::job::State;
+use crate::supervise::marks::Marks;
 use crate::supervise::table::Table;
-use crate::supervise::turns::Turns;
+use crate::supervise::unsent::Unsent;
 use crate::supervise::{Action, Event, JobId};
 use crate::time::Instant;
 
@@ -27,8 +28,10 @@ pub struct Supervisor {
     /// All jobs before this position have a row. The others get one when a
     /// job that was taken out is gone.
     pub(super) seated: u16,
-    /// Who is to have a turn.
-    pub(super) turns: Turns,
+    /// The positions of the configuration that did not have their turn yet, or are to have it again.
+    pub(super) turns: Marks,
+    /// The signals that are to be sent once more.
+    pub(super) unsent: Unsent,
     /// No start is tried before this.
     pub(super) pause: Option<Instant>,
     /// The last start failed for want of a process, and this was told.
@@ -51,7 +54,8 @@ impl Supervisor {
         Supervisor {
             live: 0,
             seated: 0,
-            turns: Turns::new(),
+            turns: Marks::new(),
+            unsent: Unsent::new(),
             pause: None,
             starved: false,
             leaving: false,
@@ -115,7 +119,7 @@ impl Supervisor {
     /// When [`poll`](Self::poll) is to be called if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let paused = self.pause.filter(|_| self.is_turn_open());
-        [self.table.next_deadline(), paused].into_iter().flatten().min()
+        [self.table.next_deadline(), paused, self.unsent.deadline()].into_iter().flatten().min()
     }
 
     /// Takes notice of something that happened. The answer to an action comes
@@ -127,6 +131,7 @@ impl Supervisor {
             Event::Spawned { job, pid } => self.on_spawned(now, job, pid),
             Event::SpawnFailed { job, errno } => self.on_spawn_failed(now, job, errno),
             Event::ExecFailed(failure) => self.on_exec_failed(failure),
+            Event::Unsent { pid } => self.on_unsent(now, pid),
             Event::Exited { pid, status } => self.on_exited(now, pid, status),
             Event::GroupGone { job } => self.on_group_gone(now, job),
             Event::Depends { job, digest } => self.on_depends(now, job, digest),
@@ -143,7 +148,8 @@ impl Supervisor {
                 return Some(action);
             }
         }
-        self.next_in_turn(now).or_else(|| self.leave())
+        let again = self.send_again(now);
+        again.or_else(|| self.next_in_turn(now)).or_else(|| self.leave())
     }
 
     fn on_deadline(&mut self, now: Instant, slot: u16) -> Option<Action> {

@@ -1,6 +1,7 @@
 //! The loop: waits for events, hands them to the supervisor, does what it says.
 
 use super::config_file::ConfigFile;
+use super::errno::Meaning;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::rest::Rest;
 use super::signals::{Request, Signals};
@@ -18,6 +19,7 @@ use super::udp::Udp;
 use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::name::Name;
+use crate::short::Short;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
@@ -27,9 +29,6 @@ use nix::sys::signal::Signal;
 /// How long the log may take what is still on its way to it when all jobs are
 /// gone; a log that does not read must not keep pmtr from leaving.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How soon a signal is sent again that could not be sent.
-const SEND_AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything that the loop works with.
 pub struct Shell {
@@ -49,8 +48,6 @@ pub struct Shell {
     /// Set when all is gone: until when the log is waited for.
     leaving: Option<Instant>,
     troubles: Troubles,
-    /// The last signal that could not be sent, to whom, and when to try again.
-    unsent: Option<(i32, StopSignal, Instant)>,
     /// There may be children that have ended and were not taken in.
     is_unreaped: bool,
     /// The configuration could not be read, for a reason that passes, which was told.
@@ -86,7 +83,6 @@ impl Shell {
             rest: Rest::default(),
             leaving: None,
             troubles: Troubles::new(),
-            unsent: None,
             is_unreaped: false,
             is_unread: false,
             was_deep: true,
@@ -161,10 +157,9 @@ impl Shell {
 
     fn next_deadline(&self) -> Option<Instant> {
         let supervisor = self.supervisor.next_deadline();
-        let unsent = self.unsent.map(|(_, _, at)| at);
         let rest =
             [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        let last = [supervisor, self.udp.deadline(), self.rest.deadline(), unsent];
+        let last = [supervisor, self.udp.deadline(), self.rest.deadline()];
         rest.into_iter().chain(last).flatten().min()
     }
 
@@ -176,6 +171,8 @@ impl Shell {
     #[inline(never)] // as `run`
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
+        // Lines of jobs alone do not need much, and come often.
+        self.was_deep |= !matches!(token, Token::Stream(_) | Token::Syslog | Token::Stderr);
         match token {
             Token::Signals => self.on_signals(now),
             Token::Timer => {
@@ -213,7 +210,6 @@ impl Shell {
     /// Does what is to be done now, or a part of it. Returns whether there is more.
     #[inline(never)] // as `run`
     fn act(&mut self) -> bool {
-        self.send_again();
         for _ in 0..ACTIONS_PER_TURN {
             let now = clock::now();
             match self.supervisor.poll(now) {
@@ -229,7 +225,7 @@ impl Shell {
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
-            Action::Signal { pid, signal } => self.signal(now, pid, signal),
+            Action::Signal { pid, signal, again } => self.signal(now, pid, signal, again),
             Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
             Action::Exit if self.rest.ask(now) => self.leave(now),
             Action::Exit => {}
@@ -250,7 +246,7 @@ impl Shell {
 
     /// A process for the job, with a pipe to the log if any of its output goes there.
     fn try_spawn(&mut self, job: JobId) -> Result<i32, Errno> {
-        const GONE: Errno = Errno { code: 0, text: "the job is gone" };
+        const GONE: Errno = Errno { code: 0, text: Short::new("the job is gone") };
         let spec = self.supervisor.spec(job).ok_or(GONE)?;
         let name = self.supervisor.name(job);
         let entry = self.state.entry(job.slot() as u16, &name);
@@ -274,26 +270,15 @@ impl Shell {
         }
     }
 
-    /// One that cannot be sent is told, and sent once more a little later: a job
-    /// that did not get its SIGKILL would be waited for without end.
-    fn signal(&mut self, now: Instant, pid: i32, signal: StopSignal) {
-        if let Err(errno) = reap::signal(pid, number(signal)) {
+    /// The first time that one cannot be sent is told.
+    fn signal(&mut self, now: Instant, pid: i32, signal: StopSignal, again: bool) {
+        let Err(errno) = reap::signal(pid, number(signal)) else { return };
+        if !again {
             let job = self.supervisor.job_of(pid);
             let name = job.map_or(Name::NONE, |job| self.supervisor.name(job));
             ::log::error!("job {name} [{pid}]: cannot send {}: {errno}", number(signal));
-            self.unsent = Some((pid, signal, now + SEND_AGAIN));
         }
-    }
-
-    fn send_again(&mut self) {
-        let now = clock::now();
-        if let Some((pid, signal, _)) = self.unsent.filter(|&(_, _, at)| at <= now) {
-            self.unsent = None;
-            // A process that is still a job's is not reaped: its number is its own.
-            if self.supervisor.kills_group_of(pid) {
-                let _ = reap::signal(pid, number(signal));
-            }
-        }
+        self.supervisor.handle(now, Event::Unsent { pid });
     }
 
     fn kill_group(&mut self, job: JobId, pgid: i32) {
@@ -388,6 +373,6 @@ fn current_dir() -> io::Result<CString> {
 /// end. A kernel that does not know how leaves them to process 1.
 fn adopt_orphans() {
     if let Err(errno) = set_child_subreaper(true) {
-        ::log::debug!("no child subreaper: {errno}");
+        ::log::debug!("no child subreaper: {}", errno.meaning());
     }
 }

@@ -6,6 +6,7 @@
 //! signal that is pending takes up one of those that its user may have queued
 //! (signal(7), `RLIMIT_SIGPENDING`).
 
+use super::disposition;
 use super::std::os::fd::{AsFd, BorrowedFd};
 use super::std::prelude::v1::*;
 use nix::errno::Errno;
@@ -68,9 +69,8 @@ const HEARD: [Signal; 5] =
 fn ignore_others() {
     let others = (1..=libc::SIGRTMAX()).filter(|&signal| HEARD.iter().all(|&h| h as i32 != signal));
     for signal in others {
-        // SAFETY: sets a disposition, and no handler. What libc or the kernel does not let go
-        // (SIGKILL, SIGSTOP, and the two that libc keeps for itself) stays as it is.
-        if unsafe { libc::signal(signal, libc::SIG_IGN) } != libc::SIG_ERR {
+        // What the kernel does not let go (SIGKILL, SIGSTOP) stays as it is.
+        if disposition::ignore(signal) {
             let_in(signal);
         }
     }

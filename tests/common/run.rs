@@ -170,6 +170,9 @@ impl World {
         if let Some(uid) = self.user {
             command.uid(uid).gid(uid);
         }
+        // By fork(2), as an init does it: posix_spawn(3) ignores the signals that libc keeps for itself.
+        // SAFETY: nothing is done.
+        unsafe { command.pre_exec(|| Ok(())) };
         command
     }
 

@@ -28,7 +28,8 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", NONE_YET, GUEST),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
     ("neither_is_asked_for_memory_while_a_panic_is_reported", NONE_YET, "QEMU's calls are seen"),
-    ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, "QEMU's memory is counted"),
+    ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, COUNTED),
+    ("what_a_large_file_took_is_given_back_when_a_small_one_replaces_it", NONE_YET, COUNTED),
     ("a_new_address_of_the_interface_is_in_the_next_report", NONE_YET, MULTICAST),
     ("an_interface_that_comes_goes_and_comes_again_is_used_when_it_is_there", NONE_YET, MULTICAST),
     ("each_report_to_has_the_address_of_its_own_interface", NONE_YET, MULTICAST),
@@ -44,6 +45,7 @@ const NONE_YET: u32 = u32::MAX;
 
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
 const FOREIGN: &str = "the programs of this machine are another processor's for -t";
+const COUNTED: &str = "QEMU's memory is counted, which is more with every code that it translates";
 const GUEST: &str = "QEMU has no processes that share their descriptors";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str =

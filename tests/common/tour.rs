@@ -16,7 +16,7 @@ fn jobs(report: &str, listen: &str) -> String {
         format!("report to {report}\nlisten on {listen}\n"),
         job(
             "steady",
-            "cmd /bin/sleep 1000\n  env A=b\n  nice 3\n  cpu 0\n  ulimit -n 99\n  order -1",
+            "cmd /bin/sleep 1000\n  env A=b\n  nice 19\n  cpu 0\n  ulimit -n 99\n  order -1",
         ),
         job("setup", "cmd /bin/true\n  wait\n  once"),
         job("crash", "cmd /bin/sh -c \"exit 7\""),

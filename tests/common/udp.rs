@@ -59,12 +59,14 @@ impl Collector {
     #[track_caller]
     pub fn wait_line(&self, line: &str) -> String {
         let end = Instant::now() + stretched(SHORT + 5);
+        let mut all = Vec::new();
         loop {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let Some(report) = self.within(left) else { panic!("no report with {line:?}") };
+            let Some(report) = self.within(left) else { panic!("no {line:?} in {all:#?}") };
             if report.lines().any(|found| without_numbers(found) == line) {
                 return report;
             }
+            all.push(report);
         }
     }
 }

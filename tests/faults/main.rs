@@ -14,6 +14,7 @@ mod round;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -234,17 +235,30 @@ fn round_with(fault: Option<&Fault>) -> Trace {
     let trace = finish(&round.world, strace);
     if let (Some(fault), Some(call)) = (fault, trace.injected.as_ref().filter(|call| !never(call)))
     {
-        let messages: Vec<String> = round
-            .world
-            .log()
-            .own("")
-            .into_iter()
-            .map(|record| record.text)
-            .filter(|text| text.contains(fault.error.desc()))
-            .collect();
-        check_told(fault, call, &messages);
+        check_told(fault, call, &told_of(&round.world, fault.error));
     }
     trace
+}
+
+/// The words of libc for an error.
+fn meaning(error: Errno) -> String {
+    let text = io::Error::from(error).to_string();
+    text.split(" (os error").next().expect("a text").to_owned()
+}
+
+/// What pmtr has told of an error. It is to be seen on stderr, too: what is on its way to a syslog daemon
+/// that ends is lost.
+fn told_of(world: &World, error: Errno) -> Vec<String> {
+    let meaning = meaning(error);
+    let is_it = |text: &String| text.contains(&meaning);
+    let logged: Vec<_> = world.log().own("").into_iter().map(|r| r.text).filter(is_it).collect();
+    let own = |line: &str| Some(line.strip_prefix("pmtr[")?.split_once("]: ")?.1.to_string());
+    let shown: Vec<_> = world.stderr().lines().filter_map(own).filter(is_it).collect();
+    if shown.len() > logged.len() {
+        shown
+    } else {
+        logged
+    }
 }
 
 /// A fault is told once or not at all, as the table has it.
@@ -305,10 +319,12 @@ fn endures(call: &str, error: Errno) {
     // A loop that does not rest makes some ten thousand.
     assert!(calls < 1500 && failed < 150, "{call}: {calls} calls, of which failed {failed}");
     round.see_files_changed();
+    let killed = round.world.log().own("sending SIGKILL");
+    assert!(killed.is_empty(), "{call}: not asked to go: {killed:?}");
     round.go();
     assert_eq!(round.world.stop(), Some(0));
     assert_eq!(round.world.processes(), []);
-    let all = round.world.log().own(error.desc());
+    let all = round.world.log().own(&meaning(error));
     for (n, record) in all.iter().enumerate() {
         let is_again = all[..n].iter().any(|earlier| earlier.text == record.text);
         assert!(!is_again, "{call}: told again: {}", record.text);
@@ -323,10 +339,15 @@ fn a_call_that_fails_for_a_while_is_no_busy_loop() {
     let _alone = alone();
     let calls = ["epoll_wait", "timerfd_settime", "read", "waitid", "wait4", "epoll_ctl"];
     let more = ["inotify_add_watch", "openat", "statx", "pipe2", "clone", "recvfrom", "sendmmsg"];
+    // Of two jobs that are changed.
+    let signals = ["kill"];
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for (call, error) in
-            calls.into_iter().chain(more).zip([Errno::ENOMEM, Errno::EIO].into_iter().cycle())
+        for (call, error) in calls
+            .into_iter()
+            .chain(more)
+            .chain(signals)
+            .zip([Errno::ENOMEM, Errno::EIO].into_iter().cycle())
         {
             let failed = &failed;
             scope.spawn(move || {

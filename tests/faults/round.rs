@@ -36,6 +36,7 @@ impl Round {
             world.file(&format!("v{version}/depends"), &version.to_string());
         }
         symlink("v0", world.path("current")).unwrap();
+        world.script("end", "exit 3");
         world.script("talk", "for n in 1 2 3 4 5 6 7 8 9; do echo $1 $n; done\nexec sleep 1000");
         let mut round =
             Round { world, address, reports, control, steady: 0, version: 0, was: (0, 0) };
@@ -45,6 +46,7 @@ impl Round {
         for name in ["changed", "depends", "toggled"] {
             round.world.running(name);
         }
+        round.world.exited("ends");
         round.world.fence();
         round
     }
@@ -61,6 +63,7 @@ impl Round {
         udp.concat()
             + &job("steady", "cmd /bin/sleep 1000")
             + &job("changed", &format!("cmd $DIR/talk round-{version}"))
+            + &job("ends", &format!("cmd $DIR/end round-{version}\n  once"))
             + &job("depends", "cmd /bin/sleep 1000\n  depends {\n    $DIR/current/depends\n  }")
             + &job("toggled", "cmd /bin/sleep 1000")
             + &job("quiet", "cmd /bin/sleep 1000\n  out $DIR/out\n  err $DIR/err")
@@ -76,6 +79,7 @@ impl Round {
         self.world.syslog().resume();
         self.see_files_changed();
         self.obey();
+        self.refuse();
         self.world.syslog().close();
         self.world.signal(Signal::SIGHUP);
         self.world.syslog().open();
@@ -107,11 +111,27 @@ impl Round {
         };
         start("changed", self.was.0);
         start("depends", self.was.1);
+        // By itself, once more in each version.
+        log.within(LONG).wait_nth("exit status 3", usize::from(self.version) + 1);
         log.within(LONG).wait_line("changed", &format!("round-{} 9", self.version));
     }
 
     pub fn send(&self, command: &str) {
         self.control.send_to(command.as_bytes(), (self.address, PORT)).unwrap();
+    }
+
+    /// Has pmtr refuse a file, and take one again.
+    fn refuse(&self) {
+        let log = self.world.log();
+        self.world.config(&(self.jobs() + "nonsense\n"));
+        log.within(LONG).wait_for("unknown option 'nonsense'");
+        log.within(LONG).wait_for("using PREVIOUS job config");
+        let before = log.own("rescanning").len();
+        self.world.config(&self.jobs());
+        log.within(LONG).wait_nth("rescanning", before + 1);
+        // All is done and told: what a syslog daemon has not read it loses when it ends.
+        self.send("enable nobody");
+        log.within(LONG).wait_for("control msg for unknown job nobody");
     }
 
     /// Sends commands, and waits for what comes of them.
@@ -144,7 +164,9 @@ impl Round {
 impl Drop for Round {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("made to fail: {:#?}", read(&self.world).injected);
+            let trace = read(&self.world);
+            let last = &trace.calls[trace.calls.len().saturating_sub(60)..];
+            eprintln!("made to fail: {:#?}\nthe last calls: {last:#?}", trace.injected);
         }
     }
 }

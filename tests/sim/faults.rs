@@ -1,4 +1,4 @@
-//! No process can be created: compat.md, "Running".
+//! No process can be created, or be sent a signal: compat.md, "Running".
 
 use crate::expect::{with, Scenario};
 
@@ -150,4 +150,44 @@ fn a_stop_during_the_fault_goes_on() {
         w.at(second).expect_failed_spawn("a");
     }
     w.at(15).expect_kill("b").expect_failed_spawn("a");
+}
+
+// Signals.
+
+/// Only the last one was remembered, and tried once.
+#[test]
+fn signals_that_cannot_be_sent_are_all_tried_again_every_second() {
+    let mut w = with(&["a", "b", "c"]);
+    w.at(0).expect_spawns(&["a", "b", "c"]).world.signals_fail = true;
+    w.at(60).reload(&["b"]).expect_term("a").expect_term("c");
+    w.at_ms(60_999).expect_nothing();
+    w.at(61).expect_term("a").expect_term("c");
+    w.at(62).expect_term("a").expect_term("c").world.signals_fail = false;
+    w.at(63).expect_term("a").expect_term("c");
+    w.at_ms(69_999).expect_nothing();
+    w.at(70).expect_kill("a").expect_kill("c");
+    w.at(71).exits("a", 0).exits("c", 0);
+    w.skip().at(1000).expect_nothing().expect_no_deadline();
+}
+
+#[test]
+fn a_sigkill_that_cannot_be_sent_is_sent_when_it_can() {
+    let mut w = with(&["a", "b"]);
+    w.at(0).expect_spawns(&["a", "b"]);
+    w.at(60).reload(&[]).expect_term("a").expect_term("b").world.signals_fail = true;
+    w.at(70).expect_kill("a").expect_kill("b");
+    for second in 71..100 {
+        w.at(second).expect_kill("a").expect_kill("b");
+    }
+    w.world.signals_fail = false;
+    w.at(100).expect_kill("a").expect_kill("b");
+    w.at(1000).expect_nothing().expect_no_deadline();
+}
+
+#[test]
+fn what_has_ended_meanwhile_is_sent_nothing() {
+    let mut w = with(&["a", "b"]);
+    w.at(0).expect_spawns(&["a", "b"]).world.signals_fail = true;
+    w.at(60).reload(&["b"]).expect_term("a").exits("a", 0);
+    w.skip().at(1000).expect_nothing().expect_no_deadline();
 }

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use pmtr::config;
+use pmtr::short::Short;
 use pmtr::supervise::{
     Action, Errno, Event, ExitStatus, Failure, JobId, Stage, StopSignal, Supervisor, Unreadable,
 };
@@ -21,8 +22,8 @@ use pmtr::time::Instant;
 use crate::sealed::{sealed, text_of, unsealed};
 use crate::watchdog::watch;
 
-pub const EAGAIN: Errno = Errno { code: 11, text: "Resource temporarily unavailable" };
-pub const ENOENT: Errno = Errno { code: 2, text: "No such file or directory" };
+pub const EAGAIN: Errno = Errno { code: 11, text: Short::new("Resource temporarily unavailable") };
+pub const ENOENT: Errno = Errno { code: 2, text: Short::new("No such file or directory") };
 
 /// The clock when a test begins: not zero, which is the moment of booting.
 pub const BEGIN: Instant = Instant::from_secs(1000);
@@ -110,6 +111,7 @@ pub struct World {
     pub files: BTreeMap<String, u64>,
     /// No process can be created.
     pub forks_fail: bool,
+    pub signals_fail: bool,
     /// Jobs whose processes fail before their program runs.
     pub broken: BTreeMap<String, Stage>,
     /// Every process ends when it gets a signal.
@@ -139,6 +141,7 @@ impl World {
             groups: BTreeSet::new(),
             files: BTreeMap::new(),
             forks_fail: false,
+            signals_fail: false,
             broken: BTreeMap::new(),
             is_obedient: false,
             is_asleep: false,
@@ -354,7 +357,7 @@ impl World {
         match action {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
-            Action::Signal { pid, signal } => self.signal(pid, signal),
+            Action::Signal { pid, signal, .. } => self.signal(pid, signal),
             Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
             Action::Exit => self.note(What::Exit),
         }
@@ -405,7 +408,9 @@ impl World {
             StopSignal::Kill => (What::Killed { name, pid }, 9),
         };
         self.note(what);
-        if self.is_obedient {
+        if self.signals_fail {
+            self.machine.handle(self.now, Event::Unsent { pid });
+        } else if self.is_obedient {
             self.soon.push_back((pid, Soon::Ends(ExitStatus::Signal(number))));
         }
     }

@@ -127,10 +127,12 @@ impl Running<'_> {
         Path::new("/proc").join(self.pid.to_string()).join(name)
     }
 
-    /// Waits until it has become its program.
+    /// Waits until it has become its program. An emulator with libraries and tools of its own, in a
+    /// directory called bin too, does not see that the machine's is a link: only the last name counts.
     pub fn until_runs(&self, program: &str) {
         let program = fs::canonicalize(program).unwrap();
-        until(|| fs::read_link(self.proc("exe")).is_ok_and(|exe| exe == program));
+        let is_it = |exe: PathBuf| exe.file_name() == program.file_name();
+        until(|| fs::read_link(self.proc("exe")).is_ok_and(is_it));
     }
 
     pub fn signal(&self, signal: i32) {

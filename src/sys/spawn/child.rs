@@ -33,7 +33,6 @@
 use core::convert::Infallible;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, CStr};
 use core::mem::{size_of, ManuallyDrop};
-use core::ptr;
 
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
@@ -45,6 +44,7 @@ use super::user::User;
 use crate::config::{JobView, Resource};
 use crate::limits::MAX_ARGS;
 use crate::supervise::Stage;
+use crate::sys::disposition::{make_default, Signals};
 use crate::sys::state::Entry;
 use crate::time::Instant;
 use nix::errno::Errno;
@@ -75,10 +75,6 @@ pub(super) struct Start<'a> {
     /// Whether it is a [guest](super::clone).
     pub(super) is_guest: bool,
 }
-
-/// A set of signals: bit `n` is signal `n + 1`.
-#[derive(Clone, Copy)]
-pub(super) struct Signals(u64);
 
 /// Why it came to nothing; the code 0 is an unknown user.
 #[derive(Clone, Copy)]
@@ -159,39 +155,10 @@ fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
     move |errno| Failed { stage, code: errno as i32 }
 }
 
-/// Enough for the kernel's `struct sigaction` of any machine: all zeros is
-/// `SIG_DFL`, no flags, and nothing blocked.
-type Disposition = [u64; 8];
-
-const DEFAULT: Disposition = [0; 8];
-
-/// The signals whose dispositions are not the default ones in this process.
-pub(super) fn disposed() -> Signals {
-    let is_disposed = |signal: &c_long| {
-        let mut now = DEFAULT;
-        // SAFETY: the kernel reads nothing from a null pointer, and writes less than `now` has.
-        unsafe { sigaction(*signal, ptr::null(), &mut now) };
-        now != DEFAULT
-    };
-    Signals((1..=SIGNALS).filter(is_disposed).fold(0, |set, signal| set | 1 << (signal - 1)))
-}
-
 /// Makes all signals do what they do by default, then lets them in.
-fn default_signals(Signals(disposed): Signals) -> Result<(), Errno> {
-    for signal in (1..=SIGNALS).filter(|signal| disposed >> (signal - 1) & 1 == 1) {
-        // SAFETY: the kernel reads less than DEFAULT has, and writes nothing to a null pointer.
-        unsafe { sigaction(signal, &DEFAULT, ptr::null_mut()) };
-    }
+fn default_signals(disposed: Signals) -> Result<(), Errno> {
+    make_default(disposed);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-}
-
-const SIGNALS: c_long = 64;
-
-/// Not sigaction(3), which refuses the two signals that libc keeps for itself; pmtr can
-/// have been started with these ignored, too.
-unsafe fn sigaction(signal: c_long, new: *const Disposition, old: *mut Disposition) {
-    // SAFETY: as the caller says.
-    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, SIGNALS / 8) };
 }
 
 /// `dir`.

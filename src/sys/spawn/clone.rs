@@ -15,6 +15,9 @@
 //!   other hosts, which may not answer at all, are waited for by copies, too;
 //! - and only if the pipe of failures has room for what all jobs can tell, as pmtr
 //!   does not read it meanwhile.
+//!
+//! There are none before Linux 5.16: if a process dumps core there, the kernel ends all that share its
+//! memory (core(5)). Somebody's SIGQUIT to a job that is just starting would end pmtr.
 
 use core::ffi::{c_int, c_uint, c_void};
 
@@ -26,6 +29,7 @@ use crate::config::JobView;
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
 use nix::sched::{unshare, CloneFlags};
+use nix::sys::utsname::uname;
 use nix::unistd::{fork, ForkResult};
 
 /// The descriptors below this one go with a guest; there are as few others to be looked at.
@@ -33,7 +37,25 @@ const LEFT_FILES: c_int = 64;
 
 /// A sanitizer takes what guests leave on their stack for broken memory: with this variable set, a
 /// build has none (`ci/sanitizers`).
-pub(super) const HAS_GUESTS: bool = option_env!("PMTR_ONLY_COPIES").is_none();
+const HAS_GUESTS: bool = option_env!("PMTR_ONLY_COPIES").is_none();
+
+/// The first kernel that ends nobody else when a process dumps core.
+const FIRST_KERNEL: [u32; 2] = [5, 16];
+
+/// Whether there can be guests at all. For start-up.
+pub(super) fn has_guests() -> bool {
+    HAS_GUESTS && uname().is_ok_and(|kernel| is_new(kernel.release().as_encoded_bytes()))
+}
+
+/// Whether a kernel with this release is one with which there are guests.
+fn is_new(release: &[u8]) -> bool {
+    let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+        digits
+            .iter()
+            .fold(0u32, |n, &digit| n.saturating_mul(10).saturating_add((digit - b'0').into()))
+    });
+    [numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)] >= FIRST_KERNEL
+}
 
 /// Whether what a process for this job does until it is its program takes no time.
 pub(super) fn can_be_guest(job: JobView<'_>) -> bool {
@@ -84,5 +106,32 @@ pub(super) fn leave_files() -> Result<(), Errno> {
     match unsafe { libc::syscall(libc::SYS_close_range, first, LAST, UNSHARE) } {
         0 => Ok(()),
         _ => unshare(CloneFlags::CLONE_FILES), // before Linux 5.9
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::std::assert;
+    use super::*;
+
+    #[test]
+    fn guests_need_a_kernel_that_ends_nobody_else_for_a_core_dump() {
+        for new in ["5.16", "5.16.0-rc1", "5.100.1", "6.1.0-18-amd64", "10.0", "6.18.44-fc"] {
+            assert!(is_new(new.as_bytes()), "{new}");
+        }
+        for old in ["5.15.999", "5.4.0-42-generic", "4.19.0", "2.6.78", "3.10", "5", "", "x", "."] {
+            assert!(!is_new(old.as_bytes()), "{old}");
+        }
+    }
+
+    /// One that runs as if the kernel was an old one (personality(2)): this thread alone.
+    #[test]
+    fn an_old_kernel_has_none() {
+        const UNAME26: libc::c_ulong = 0x0002_0000;
+        // SAFETY: takes and returns numbers only.
+        if unsafe { libc::personality(UNAME26) } < 0 {
+            return; // An emulator that knows of none.
+        }
+        assert!(!has_guests());
     }
 }

@@ -11,13 +11,14 @@ mod limit;
 mod report;
 mod user;
 
+use super::disposition::{disposed, Signals};
 use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
 use super::tables::{take, TABLES};
 use super::{clock, pages, state::Entry};
 
 use crate::config::JobView;
-use child::{Signals, Start};
+use child::Start;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
@@ -45,8 +46,9 @@ pub struct Spawner {
     files: Limit,
     /// What is the same for all processes is asked once.
     disposed: Signals,
-    /// Whether what every process can tell fits into the pipe of failures.
-    has_room: bool,
+    /// Whether a process can begin in pmtr's own memory: what all of them can tell fits into the pipe of
+    /// failures, and the kernel is not too old.
+    has_guests: bool,
     /// Has a low number, by which a process that is started gets its end of the log's pipe.
     lent: OwnedFd,
 }
@@ -60,8 +62,8 @@ impl Spawner {
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         env::prune();
         let lent = reports.try_clone()?;
-        let (has_room, disposed) = (report::has_room(&reports), child::disposed());
-        Ok(Spawner { failures, reports, files, disposed, has_room, lent })
+        let has_guests = report::has_room(&reports) && clone::has_guests();
+        Ok(Spawner { failures, reports, files, disposed: disposed(), has_guests, lent })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -137,8 +139,7 @@ impl Spawner {
         let files = start.entry.map_or([None; 2], |entry| entry.files());
         let kept =
             [start.reports, self.lent.as_fd()].into_iter().chain(files.into_iter().flatten());
-        if !clone::HAS_GUESTS
-            || !self.has_room
+        if !self.has_guests
             || !clone::can_be_guest(start.job)
             || !kept.into_iter().all(clone::goes_along)
         {

@@ -56,8 +56,17 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// Stops what is left of the recorded jobs; returns how many there were.
-pub(super) fn stop(records: Vec<Record>, report: &mut dyn FnMut(Leftover)) -> usize {
+/// What became of the recorded jobs.
+#[derive(Default)]
+pub(super) struct Stopped {
+    /// How many of them were there.
+    pub(super) count: usize,
+    /// Those that could not be stopped.
+    pub(super) stay: Vec<Record>,
+}
+
+/// Stops what is left of the recorded jobs.
+pub(super) fn stop(records: Vec<Record>, report: &mut dyn FnMut(Leftover)) -> Stopped {
     let mut jobs: Vec<Job> = records.into_iter().map(Job::new).collect();
     let began = clock::now();
     let mut found = 0;
@@ -71,11 +80,12 @@ pub(super) fn stop(records: Vec<Record>, report: &mut dyn FnMut(Leftover)) -> us
         found += take_gone(&mut jobs);
         if waited > GRACE + PATIENCE {
             jobs.iter().for_each(|job| report(job.told(Step::Stays)));
-            return found + jobs.len();
+            let stay: Vec<Record> = jobs.into_iter().map(|job| job.record).collect();
+            return Stopped { count: found + stay.len(), stay };
         }
         thread::sleep(if jobs.is_empty() { Duration::ZERO } else { PAUSE });
     }
-    found
+    Stopped { count: found, ..Stopped::default() }
 }
 
 /// Forgets what is gone; returns how much of it had been there.

@@ -23,6 +23,7 @@ pub use place::{Warning, Why};
 
 use super::clock;
 use super::daemon::is_process_one;
+use super::errno::Meaning;
 use super::lock::{lock, Lock};
 use super::std::{
     fmt, fs,
@@ -32,6 +33,7 @@ use super::std::{
     prelude::v1::*,
     thread, vec,
 };
+use crate::limits::MAX_JOBS;
 use crate::name::Name;
 use crate::process::Process;
 use crate::state::{offset, Era, Header, Record, BLOCK_BYTES};
@@ -91,15 +93,31 @@ impl State {
     /// as soon as the first process is gone. Tells each step, and returns how many jobs there were.
     ///
     /// For start-up: blocks for up to 15 seconds. What cannot be killed by
-    /// then (uninterruptible, or not permitted) is told and left.
+    /// then (uninterruptible, or not permitted) is told, and left for the next pmtr to try.
     pub fn stop_leftovers(&mut self, report: &mut dyn FnMut(Leftover)) -> usize {
         let left = core::mem::take(&mut self.left);
-        let stopped = if is_process_one() { 0 } else { leftovers::stop(left, report) };
-        for file in self.files.iter().flatten() {
-            // Old records that stay name processes which are no more.
-            let _ = ftruncate(file, BLOCK_BYTES as off_t);
+        let left = if is_process_one() { vec![] } else { left };
+        let stopped = leftovers::stop(left, report);
+        self.forget_all_but(&stopped.stay);
+        stopped.count
+    }
+
+    /// Old records name processes which are no more. Those of what is there still are kept behind
+    /// the records of all jobs, where no job's will be written.
+    fn forget_all_but(&mut self, stay: &[Record]) {
+        let mut end = BLOCK_BYTES as u64;
+        for (slot, record) in (MAX_JOBS as u16..).zip(stay) {
+            let Some(era) = &self.era else { break };
+            let written = put(self.files(), &record.encode(era, slot), offset(slot));
+            self.complain_once(written);
+            end = offset(slot + 1);
         }
-        stopped
+        if !stay.is_empty() {
+            (0..MAX_JOBS as u16).for_each(|slot| self.ended(slot));
+        }
+        for file in self.files.iter().flatten() {
+            let _ = ftruncate(file, end as off_t);
+        }
     }
 
     /// Records that the job in `slot` was started: `pid` was made after `before` and before
@@ -175,7 +193,7 @@ impl State {
         if let (Err(errno), false) = (written, self.is_failing) {
             log::warn!(
                 "cannot write to the state file: {}: if pmtr is killed, a job may run twice",
-                errno.desc()
+                errno.meaning()
             );
         }
         self.is_failing = written.is_err();
