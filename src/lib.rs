@@ -102,6 +102,7 @@ pub mod process;
 pub mod promises {}
 pub mod report;
 pub mod ring;
+pub mod short;
 pub mod state;
 pub mod supervise;
 pub mod time;

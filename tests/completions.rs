@@ -67,7 +67,7 @@ fn the_syntax_file_has_every_option_of_the_language() {
     let syntax = read("vim/syntax/pmtr.vim").replace("\\s\\+", " ");
     let words: Vec<&str> = syntax.split(['(', '|', ')', '\\', '*']).collect();
     for option in options() {
-        let name = option.name;
+        let name = option.name.as_str();
         assert!(words.contains(&name) || name == "job", "no {name} in {words:?}");
     }
 }

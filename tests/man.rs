@@ -78,7 +78,7 @@ fn sections_that_the_pages_refer_to_are_there() {
 #[test]
 fn pmtr_conf_5_has_every_option_of_the_language() {
     let page = read("pmtr.conf.5");
-    for option in options().filter(|option| option.name != "job") {
+    for option in options().filter(|option| &*option.name != "job") {
         let item = format!(".It Ic {}", option.name);
         let has_item =
             page.lines().any(|line| line == item || line.starts_with(&(item.clone() + " ")));

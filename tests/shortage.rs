@@ -31,7 +31,9 @@ fn a_full_group_of_processes_is_told_and_waited_for() {
     // pmtr alone is in it, and one job more would be.
     group.set("pids.max", "1");
     world.config(&sleepers("a b c"));
-    world.log().wait_for("job b: cannot create a process: Try again; trying every second");
+    world.log().wait_for(
+        "job b: cannot create a process: Resource temporarily unavailable; trying every second",
+    );
     // Edits are obeyed meanwhile.
     world.config(&sleepers("a b c d"));
     world.fence();

@@ -2,9 +2,10 @@
 //! to go on after an error.
 
 use super::lexer::{Form, Place, Word};
-use super::option::{self, Again, Listener, OptionRule, Set, SetLimit, Takes, OPTIONS};
+use super::option::{self, Again, OptionRule, Takes, OPTIONS};
 use super::parser::Parser;
 use super::problem::ProblemKind;
+use super::setter::{self, Set};
 use super::token::TokenKind;
 
 /// From the whole to its parts.
@@ -27,7 +28,7 @@ impl<'t> Parser<'t> {
                 self.job(name.place);
             }
             Takes::Address(set) => self.value(at, name, set),
-            Takes::Listener(set) => self.listener(at, name, set),
+            Takes::Listener => self.listener(at, name),
             _ => {
                 self.tell(name.place, ProblemKind::BelongsInJob { option: self.option });
                 self.skip_option(at);
@@ -60,19 +61,19 @@ impl<'t> Parser<'t> {
         self.begin(at, name);
         self.check_again(at, name.place);
         match OPTIONS[at].takes {
-            Takes::Nothing(set) => {
-                set(&mut self.draft.spec);
+            Takes::Nothing(mark) => {
+                mark.mark(&mut self.draft.spec);
                 self.end_of_option(at);
             }
             Takes::Value(set) => self.value(at, name, set),
             Takes::Words(set) => self.words(at, name, set),
             Takes::Block(set) => {
-                if self.open(name) && self.block(name, set) == Some(0) {
+                if self.open(name) && self.block(name, |p, word| set.set(p, word)) == Some(0) {
                     self.missing(at, name);
                 }
             }
-            Takes::Limits(set) => self.limits(at, name, set),
-            Takes::Options | Takes::Address(_) | Takes::Listener(_) => {
+            Takes::Limits => self.limits(at, name),
+            Takes::Options | Takes::Address(_) | Takes::Listener => {
                 self.tell(name.place, ProblemKind::BelongsOutside { option: self.option });
                 self.skip();
             }
@@ -85,60 +86,60 @@ impl<'t> Parser<'t> {
             return;
         }
         if let Some(word) = self.one_value(at, name) {
-            set(self, word);
+            set.set(self, word);
             self.end_of_option(at);
         }
     }
 
     /// An address, and from whom it takes datagrams: all in one line.
-    fn listener(&mut self, at: usize, name: Word<'t>, set: Listener) {
+    fn listener(&mut self, at: usize, name: Word<'t>) {
         if !self.particle(at, name) {
             return;
         }
         let Some(address) = self.one_value(at, name) else { return };
-        (set.address)(self, address);
+        setter::listen_on(self, address);
         while let Some(from) = self.peek().filter(|word| !word.first && word.is("from")) {
             self.take(TokenKind::Particle);
             let Some(sender) = self.peek().filter(|word| !word.first) else {
                 return self.missing(at, from);
             };
             self.take(TokenKind::Value);
-            (set.sender)(self, sender);
+            setter::from(self, sender);
         }
-        (set.end)(self, address);
+        setter::end_of_listener(self, address);
         self.end_of_option(at);
     }
 
     /// All words up to the next option.
     fn words(&mut self, at: usize, name: Word<'t>, set: Set) {
         let Some(word) = self.one_value(at, name) else { return };
-        set(self, word);
+        set.set(self, word);
         while let Some(word) = self.peek().filter(|word| !ends_values(word)) {
             self.take(TokenKind::Value);
             self.check_continued(word);
-            set(self, word);
+            set.set(self, word);
         }
     }
 
     /// Resource limits: one, or a block of them.
-    fn limits(&mut self, at: usize, name: Word<'t>, set: SetLimit) {
+    fn limits(&mut self, at: usize, name: Word<'t>) {
         if self.opened || self.peek().is_some_and(|word| word.is("{")) {
             self.open(name);
-            self.block(name, |p, flag| _ = p.limit(at, flag, set));
+            self.block(name, |p, flag| _ = p.limit(at, flag));
         } else if let Some(flag) = self.one_value(at, name) {
-            if self.limit(at, flag, set) {
+            if self.limit(at, flag) {
                 self.end_of_option(at);
             }
         }
     }
 
     /// The value of a resource limit; whether there was one.
-    fn limit(&mut self, at: usize, flag: Word<'t>, set: SetLimit) -> bool {
+    fn limit(&mut self, at: usize, flag: Word<'t>) -> bool {
         if self.peek().is_some_and(|word| word.is("}")) {
             self.missing(at, flag);
             return false;
         }
-        self.one_value(at, flag).map(|value| set(self, flag, value)).is_some()
+        self.one_value(at, flag).map(|value| setter::ulimit(self, flag, value)).is_some()
     }
 
     /// The words of a block after its `{`, up to its `}`: how many there were, if it has one.
@@ -162,7 +163,7 @@ impl<'t> Parser<'t> {
 impl<'t> Parser<'t> {
     /// Takes the name of an option.
     fn begin(&mut self, at: usize, name: Word<'t>) {
-        self.option = OPTIONS[at].name;
+        self.option = &OPTIONS[at].name;
         self.opened = !name.is(OPTIONS[at].keyword());
         self.take(TokenKind::Option);
     }
@@ -231,9 +232,9 @@ impl<'t> Parser<'t> {
         let global = OPTIONS[at].is_global();
         let other = option::find(&next).map(|at| &OPTIONS[at]);
         if let Some(other) = other.filter(|other| other.is_global() == global) {
-            return self.tell(next.place, ProblemKind::NotOnItsOwnLine { option: other.name });
+            return self.tell(next.place, ProblemKind::NotOnItsOwnLine { option: &other.name });
         }
-        let (option, word) = (OPTIONS[at].name, next.bytes);
+        let (option, word) = (OPTIONS[at].name.as_str(), next.bytes);
         let kind = match OPTIONS[at].takes {
             Takes::Nothing(_) => ProblemKind::UnexpectedValue { option, word },
             _ => ProblemKind::UnexpectedWord { option, word },
@@ -319,7 +320,7 @@ impl<'t> Parser<'t> {
 
     /// Remembers that the job has this option; what a second one means is in the table.
     fn check_again(&mut self, at: usize, place: Place) {
-        let (option, last) = (OPTIONS[at].name, place.line);
+        let (option, last) = (OPTIONS[at].name.as_str(), place.line);
         let first = self.draft.lines[at];
         match OPTIONS[at].again {
             Again::Refused if first > 0 => {
@@ -334,7 +335,7 @@ impl<'t> Parser<'t> {
     }
 
     fn missing(&mut self, at: usize, name: Word<'t>) {
-        let OptionRule { name: option, usage, .. } = OPTIONS[at];
+        let OptionRule { name: option, usage, .. } = &OPTIONS[at];
         self.tell(name.place, ProblemKind::MissingValue { option, usage });
     }
 
@@ -349,7 +350,7 @@ impl<'t> Parser<'t> {
         for (at, rule) in OPTIONS.iter().enumerate() {
             let there = self.draft.lines[at] > 0 || self.draft.hinted & 1 << at != 0;
             if rule.is_required() && !there {
-                self.tell(self.draft.place, ProblemKind::NoOption { option: rule.name });
+                self.tell(self.draft.place, ProblemKind::NoOption { option: &rule.name });
             }
         }
     }

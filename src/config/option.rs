@@ -2,21 +2,19 @@
 
 use super::hint::closest;
 use super::lexer::{Form, Word};
-use super::parser::Parser;
-use super::setter;
-use super::spec::JobSpec;
+use super::setter::{Mark, Set};
+use crate::short::Short;
 
 /// One option of the language (manual, "Options").
 pub struct OptionRule {
     /// Its name; two words for some.
-    pub name: &'static str,
+    pub name: Short<12>,
     /// What stands behind the name.
-    pub usage: &'static str,
+    pub usage: Short<40>,
     /// What it is for.
-    pub about: &'static str,
-    /// What it may be called by mistake, for hints: words. (As a list they would be
-    /// pointers, which take memory of every process where a text is shared.)
-    also: &'static str,
+    pub about: Short<100>,
+    /// What it may be called by mistake, for hints: words.
+    also: Short<28>,
     /// What a second one means.
     pub(super) again: Again,
     /// Where it stands and what comes behind it.
@@ -34,23 +32,6 @@ pub(super) enum Again {
     AddsUp,
 }
 
-/// What an option does with a value.
-pub(super) type Set = for<'t> fn(&mut Parser<'t>, Word<'t>);
-
-/// What a resource limit does with its flag and its value.
-pub(super) type SetLimit = for<'t> fn(&mut Parser<'t>, Word<'t>, Word<'t>);
-
-/// What `listen on` does.
-#[derive(Clone, Copy)]
-pub(super) struct Listener {
-    /// With its address.
-    pub address: Set,
-    /// With the value of a `from`.
-    pub sender: Set,
-    /// With its address, after the last `from`.
-    pub end: Set,
-}
-
 /// Where an option stands, what comes behind it, and what is done with that.
 #[derive(Clone, Copy)]
 pub(super) enum Takes {
@@ -59,9 +40,9 @@ pub(super) enum Takes {
     /// Outside of jobs: one value.
     Address(Set),
     /// Outside of jobs: one value, and any number of `from` with a value each.
-    Listener(Listener),
+    Listener,
     /// In a job: nothing.
-    Nothing(fn(&mut JobSpec)),
+    Nothing(Mark),
     /// In a job: one value.
     Value(Set),
     /// In a job: all words up to the next option.
@@ -69,7 +50,7 @@ pub(super) enum Takes {
     /// In a job: a block of values.
     Block(Set),
     /// In a job: a resource and its value, or a block of those.
-    Limits(SetLimit),
+    Limits,
 }
 
 /// How many options there are.
@@ -82,60 +63,67 @@ pub(super) static OPTIONS: [OptionRule; OPTION_COUNT] = [
         "jobs service process", Again::AddsUp, Takes::Options),
     rule("report to", "udp://HOST:PORT[@INTERFACE]",
         "send the status of all jobs there, every 10 seconds (repeatable)",
-        "reports", Again::AddsUp, Takes::Address(setter::report_to)),
+        "reports", Again::AddsUp, Takes::Address(Set::ReportTo)),
     rule("listen on", "udp://HOST:PORT [from ADDRESS[/BITS]]...",
         "take commands to enable and disable jobs there (repeatable)",
-        "listener", Again::AddsUp, Takes::Listener(setter::LISTENER)),
+        "listener", Again::AddsUp, Takes::Listener),
     rule("name", "NAME", "the job's name, which no other job has",
-        "id title", Again::Refused, Takes::Value(setter::name)),
+        "id title", Again::Refused, Takes::Value(Set::Name)),
     rule("cmd", "PROGRAM [ARGUMENT...]", "the program, as an absolute path, and its arguments",
-        "command exec program run", Again::Refused, Takes::Words(setter::cmd)),
+        "command exec program run", Again::Refused, Takes::Words(Set::Cmd)),
     rule("dir", "DIRECTORY", "the directory to run in, as an absolute path",
-        "directory cwd chdir workdir", Again::Refused, Takes::Value(setter::dir)),
+        "directory cwd chdir workdir", Again::Refused, Takes::Value(Set::Dir)),
     rule("out", "FILE | syslog", "append stdout to this file; syslog is the default",
-        "stdout output", Again::Refused, Takes::Value(setter::out)),
+        "stdout output", Again::Refused, Takes::Value(Set::Out)),
     rule("err", "FILE | syslog", "append stderr to this file; syslog is the default",
-        "stderr error", Again::Refused, Takes::Value(setter::err)),
+        "stderr error", Again::Refused, Takes::Value(Set::Err)),
     rule("log", "block | drop",
         "what becomes of output that the log does not take: the job waits (the default), or it is dropped",
-        "logging", Again::LastCounts, Takes::Value(setter::log)),
+        "logging", Again::LastCounts, Takes::Value(Set::Log)),
     rule("in", "FILE", "take stdin from this file; /dev/null is the default",
-        "stdin input", Again::Refused, Takes::Value(setter::stdin)),
+        "stdin input", Again::Refused, Takes::Value(Set::Stdin)),
     rule("env", "NAME=VALUE", "set an environment variable (repeatable)",
-        "environment setenv export", Again::AddsUp, Takes::Value(setter::env)),
+        "environment setenv export", Again::AddsUp, Takes::Value(Set::Env)),
     rule("user", "USER", "the user to run as",
-        "username uid", Again::LastCounts, Takes::Value(setter::user)),
+        "username uid", Again::LastCounts, Takes::Value(Set::User)),
     rule("nice", "NUMBER", "the priority, from -20 (highest) to 20 (lowest)",
-        "priority", Again::LastCounts, Takes::Value(setter::nice)),
+        "priority", Again::LastCounts, Takes::Value(Set::Nice)),
     rule("order", "NUMBER", "jobs start in ascending order; 0 is the default",
-        "", Again::LastCounts, Takes::Value(setter::order)),
+        "", Again::LastCounts, Takes::Value(Set::Order)),
     rule("cpu", "LIST | 0xMASK", "the CPUs to run on (0,2-4 or 0x1d)",
-        "cpus cpuset affinity", Again::AddsUp, Takes::Value(setter::cpu)),
+        "cpus cpuset affinity", Again::AddsUp, Takes::Value(Set::Cpu)),
     rule("ulimit", "-FLAG VALUE | { -FLAG VALUE... }",
         "set a resource limit, soft and hard (repeatable)",
-        "limit rlimit", Again::AddsUp, Takes::Limits(setter::ulimit)),
+        "limit rlimit", Again::AddsUp, Takes::Limits),
     rule("bounce every", "N[smhd]", "restart the job so often",
-        "restart", Again::LastCounts, Takes::Value(setter::bounce_every)),
+        "restart", Again::LastCounts, Takes::Value(Set::BounceEvery)),
     rule("depends", "{ FILE... }",
         "restart the job when the content of one of these files changes (repeatable)",
-        "dependencies watch", Again::AddsUp, Takes::Block(setter::depends)),
+        "dependencies watch", Again::AddsUp, Takes::Block(Set::Depends)),
     rule("disable", "", "do not run the job",
-        "disabled", Again::AddsUp, Takes::Nothing(|job| job.disable = true)),
+        "disabled", Again::AddsUp, Takes::Nothing(Mark::Disable)),
     rule("wait", "", "start later jobs only when this one has finished",
-        "", Again::AddsUp, Takes::Nothing(|job| job.wait = true)),
+        "", Again::AddsUp, Takes::Nothing(Mark::Wait)),
     rule("once", "", "do not restart the job",
-        "oneshot", Again::AddsUp, Takes::Nothing(|job| job.once = true)),
+        "oneshot", Again::AddsUp, Takes::Nothing(Mark::Once)),
 ];
 
 const fn rule(
-    name: &'static str,
-    usage: &'static str,
-    about: &'static str,
-    also: &'static str,
+    name: &str,
+    usage: &str,
+    about: &str,
+    also: &str,
     again: Again,
     takes: Takes,
 ) -> OptionRule {
-    OptionRule { name, usage, about, also, again, takes }
+    OptionRule {
+        name: Short::new(name),
+        usage: Short::new(usage),
+        about: Short::new(about),
+        also: Short::new(also),
+        again,
+        takes,
+    }
 }
 
 /// Every option of the language, for documentation.
@@ -145,30 +133,30 @@ pub fn options() -> impl Iterator<Item = &'static OptionRule> {
 
 impl OptionRule {
     /// The first word of its name, which makes a line an option.
-    pub(super) fn keyword(&self) -> &'static str {
+    pub(super) fn keyword(&self) -> &str {
         self.words().0
     }
 
     /// The second word of its name, if it has one.
-    pub(super) fn particle(&self) -> Option<&'static str> {
+    pub(super) fn particle(&self) -> Option<&str> {
         self.words().1
     }
 
-    fn words(&self) -> (&'static str, Option<&'static str>) {
+    fn words(&self) -> (&str, Option<&str>) {
         match self.name.split_once(' ') {
             Some((keyword, particle)) => (keyword, Some(particle)),
-            None => (self.name, None),
+            None => (&self.name, None),
         }
     }
 
     /// Whether a job must have it (manual, "Overview").
     pub(super) fn is_required(&self) -> bool {
-        matches!(self.name, "name" | "cmd")
+        matches!(self.name.as_str(), "name" | "cmd")
     }
 
     /// Whether it stands outside of jobs.
     pub(super) fn is_global(&self) -> bool {
-        matches!(self.takes, Takes::Options | Takes::Address(_) | Takes::Listener(_))
+        matches!(self.takes, Takes::Options | Takes::Address(_) | Takes::Listener)
     }
 }
 
@@ -181,8 +169,7 @@ pub(super) fn find(word: &Word<'_>) -> Option<usize> {
 pub(super) fn find_or_glued(word: &Word<'_>) -> Option<usize> {
     let glued = || {
         let at = find_keyword(word.bytes.strip_suffix(b"{")?)?;
-        let opens =
-            matches!(OPTIONS[at].takes, Takes::Options | Takes::Block(_) | Takes::Limits(_));
+        let opens = matches!(OPTIONS[at].takes, Takes::Options | Takes::Block(_) | Takes::Limits);
         (opens && word.form == Form::Bare).then_some(at)
     };
     find(word).or_else(glued)
@@ -199,7 +186,7 @@ fn find_keyword(bytes: &[u8]) -> Option<usize> {
 
 /// The position of the option called `name`.
 pub(super) fn position(name: &str) -> Option<usize> {
-    OPTIONS.iter().position(|rule| rule.name == name)
+    OPTIONS.iter().position(|rule| rule.name.as_str() == name)
 }
 
 /// What a word is meant to be that is more than a `}`.
@@ -211,14 +198,15 @@ fn meant_to_close(word: &[u8]) -> Option<&'static str> {
 pub(super) fn meant(word: &[u8], global: bool) -> Option<&'static str> {
     let stem = word.split(|byte| matches!(byte, b'=' | b':')).next().unwrap_or(word);
     let rules = || OPTIONS.iter().filter(move |rule| rule.is_global() == global);
-    let names = rules().flat_map(|rule| [rule.keyword(), rule.name].map(|name| (name, rule.name)));
+    let names =
+        rules().flat_map(|rule| [rule.keyword(), &rule.name].map(|name| (name, &*rule.name)));
     let others =
-        rules().flat_map(|rule| rule.also.split_ascii_whitespace().map(|also| (also, rule.name)));
+        rules().flat_map(|rule| rule.also.split_ascii_whitespace().map(|also| (also, &*rule.name)));
     meant_to_close(word).or_else(|| closest(stem, names.chain(others)))
 }
 
 /// What a word that begins a line amid the arguments of `cmd` may be meant to be.
 pub(super) fn meant_instead_of_argument(word: &[u8]) -> Option<&'static str> {
-    let names = OPTIONS.iter().map(|rule| (rule.keyword(), rule.name));
+    let names = OPTIONS.iter().map(|rule| (rule.keyword(), &*rule.name));
     meant_to_close(word).or_else(|| closest(word, names))
 }

@@ -3,7 +3,6 @@
 use super::address::{self, AddressFault, Prefix};
 use super::cpu;
 use super::lexer::{is_blank, Word};
-use super::option::Listener;
 use super::parser::Parser;
 use super::problem::{Limit, ProblemKind, ValueFault};
 use super::spec::{Address, AddressUse, JobSpec, Resource, Span, Ulimit};
@@ -11,7 +10,69 @@ use super::ulimit;
 use super::value::{self, NumberFault};
 use crate::limits::{MAX_ARGS, MAX_DEPENDS, MAX_ENV, NAME_BYTES, PATH_BYTES};
 
-pub(super) fn name(p: &mut Parser<'_>, word: Word<'_>) {
+/// What is done with the value of an option, by the option. (As a pointer to a function in a
+/// table each would take memory, see [`crate::short`].)
+#[derive(Clone, Copy)]
+pub(super) enum Set {
+    ReportTo,
+    Name,
+    Cmd,
+    Dir,
+    Out,
+    Err,
+    Log,
+    Stdin,
+    Env,
+    User,
+    Nice,
+    Order,
+    Cpu,
+    BounceEvery,
+    Depends,
+}
+
+impl Set {
+    /// Checks a value, and puts it into the job.
+    pub(super) fn set(self, p: &mut Parser<'_>, word: Word<'_>) {
+        match self {
+            Set::ReportTo => report_to(p, word),
+            Set::Name => name(p, word),
+            Set::Cmd => cmd(p, word),
+            Set::Dir => dir(p, word),
+            Set::Out => out(p, word),
+            Set::Err => err(p, word),
+            Set::Log => log(p, word),
+            Set::Stdin => stdin(p, word),
+            Set::Env => env(p, word),
+            Set::User => user(p, word),
+            Set::Nice => nice(p, word),
+            Set::Order => order(p, word),
+            Set::Cpu => cpu(p, word),
+            Set::BounceEvery => bounce_every(p, word),
+            Set::Depends => depends(p, word),
+        }
+    }
+}
+
+/// What an option that takes no value says of a job.
+#[derive(Clone, Copy)]
+pub(super) enum Mark {
+    Disable,
+    Wait,
+    Once,
+}
+
+impl Mark {
+    pub(super) fn mark(self, job: &mut JobSpec) {
+        match self {
+            Mark::Disable => job.disable = true,
+            Mark::Wait => job.wait = true,
+            Mark::Once => job.once = true,
+        }
+    }
+}
+
+fn name(p: &mut Parser<'_>, word: Word<'_>) {
     if word.bytes.is_empty() {
         return p.refuse(word, ValueFault::Empty);
     }
@@ -27,7 +88,7 @@ pub(super) fn name(p: &mut Parser<'_>, word: Word<'_>) {
     p.keep(word, |job| &mut job.name);
 }
 
-pub(super) fn cmd(p: &mut Parser<'_>, word: Word<'_>) {
+fn cmd(p: &mut Parser<'_>, word: Word<'_>) {
     p.draft.args += 1;
     if p.draft.args == 1 && !is_absolute_path(p, word) {
         return;
@@ -39,17 +100,17 @@ pub(super) fn cmd(p: &mut Parser<'_>, word: Word<'_>) {
     }
 }
 
-pub(super) fn dir(p: &mut Parser<'_>, word: Word<'_>) {
+fn dir(p: &mut Parser<'_>, word: Word<'_>) {
     if is_absolute_path(p, word) {
         p.keep(word, |job| &mut job.dir);
     }
 }
 
-pub(super) fn out(p: &mut Parser<'_>, word: Word<'_>) {
+fn out(p: &mut Parser<'_>, word: Word<'_>) {
     output(p, word, |job| &mut job.out);
 }
 
-pub(super) fn err(p: &mut Parser<'_>, word: Word<'_>) {
+fn err(p: &mut Parser<'_>, word: Word<'_>) {
     output(p, word, |job| &mut job.err);
 }
 
@@ -61,7 +122,7 @@ fn output(p: &mut Parser<'_>, word: Word<'_>, file: fn(&mut JobSpec) -> &mut Spa
 }
 
 /// What becomes of output that the log does not take.
-pub(super) fn log(p: &mut Parser<'_>, word: Word<'_>) {
+fn log(p: &mut Parser<'_>, word: Word<'_>) {
     match word.bytes {
         b"block" => p.draft.spec.drops_log = false,
         b"drop" => p.draft.spec.drops_log = true,
@@ -69,7 +130,7 @@ pub(super) fn log(p: &mut Parser<'_>, word: Word<'_>) {
     }
 }
 
-pub(super) fn stdin(p: &mut Parser<'_>, word: Word<'_>) {
+fn stdin(p: &mut Parser<'_>, word: Word<'_>) {
     if is_path(p, word) {
         p.keep(word, |job| &mut job.stdin);
     }
@@ -96,7 +157,7 @@ fn is_absolute_path(p: &mut Parser<'_>, word: Word<'_>) -> bool {
     good
 }
 
-pub(super) fn env(p: &mut Parser<'_>, word: Word<'_>) {
+fn env(p: &mut Parser<'_>, word: Word<'_>) {
     if !matches!(word.bytes.iter().position(|&byte| byte == b'='), Some(1..)) {
         return p.refuse(word, ValueFault::Env);
     }
@@ -108,7 +169,7 @@ pub(super) fn env(p: &mut Parser<'_>, word: Word<'_>) {
     }
 }
 
-pub(super) fn user(p: &mut Parser<'_>, word: Word<'_>) {
+fn user(p: &mut Parser<'_>, word: Word<'_>) {
     if word.bytes.is_empty() {
         return p.refuse(word, ValueFault::Empty);
     }
@@ -116,13 +177,13 @@ pub(super) fn user(p: &mut Parser<'_>, word: Word<'_>) {
 }
 
 /// The kernel has no 20; the manual does (setpriority(2); manual, "nice").
-pub(super) fn nice(p: &mut Parser<'_>, word: Word<'_>) {
+fn nice(p: &mut Parser<'_>, word: Word<'_>) {
     if let Some(nice) = number(p, word, -20, 20) {
         p.draft.spec.nice = nice.min(19) as i8;
     }
 }
 
-pub(super) fn order(p: &mut Parser<'_>, word: Word<'_>) {
+fn order(p: &mut Parser<'_>, word: Word<'_>) {
     if let Some(order) = number(p, word, i32::MIN, i32::MAX) {
         p.draft.spec.order = order;
     }
@@ -139,7 +200,7 @@ fn number(p: &mut Parser<'_>, word: Word<'_>, min: i32, max: i32) -> Option<i32>
     None
 }
 
-pub(super) fn cpu(p: &mut Parser<'_>, word: Word<'_>) {
+fn cpu(p: &mut Parser<'_>, word: Word<'_>) {
     if let Err(fault) = cpu::add(word.bytes, &mut p.draft.cpus) {
         return p.refuse(word, ValueFault::Cpus(fault));
     }
@@ -158,14 +219,14 @@ pub(super) fn ulimit(p: &mut Parser<'_>, flag: Word<'_>, word: Word<'_>) {
     }
 }
 
-pub(super) fn bounce_every(p: &mut Parser<'_>, word: Word<'_>) {
+fn bounce_every(p: &mut Parser<'_>, word: Word<'_>) {
     match value::interval(word.bytes) {
         Ok(seconds) => p.draft.spec.bounce_every = seconds,
         Err(fault) => p.refuse(word, ValueFault::Interval(fault)),
     }
 }
 
-pub(super) fn depends(p: &mut Parser<'_>, word: Word<'_>) {
+fn depends(p: &mut Parser<'_>, word: Word<'_>) {
     if !is_path(p, word) {
         return;
     }
@@ -176,18 +237,15 @@ pub(super) fn depends(p: &mut Parser<'_>, word: Word<'_>) {
     p.append(word, |job| &mut job.depends);
 }
 
-pub(super) fn report_to(p: &mut Parser<'_>, word: Word<'_>) {
+fn report_to(p: &mut Parser<'_>, word: Word<'_>) {
     address(p, word, AddressUse::Report);
 }
 
-pub(super) const LISTENER: Listener =
-    Listener { address: listen_on, sender: from, end: end_of_listener };
-
-fn listen_on(p: &mut Parser<'_>, word: Word<'_>) {
+pub(super) fn listen_on(p: &mut Parser<'_>, word: Word<'_>) {
     address(p, word, AddressUse::Listen);
 }
 
-fn from(p: &mut Parser<'_>, word: Word<'_>) {
+pub(super) fn from(p: &mut Parser<'_>, word: Word<'_>) {
     match Prefix::parse(word.bytes) {
         Some(sender) => p.push_sender(word, sender),
         None => p.refuse(word, ValueFault::Address(AddressFault::Sender)),
@@ -195,7 +253,7 @@ fn from(p: &mut Parser<'_>, word: Word<'_>) {
 }
 
 /// Warns of a listener that anybody can reach.
-fn end_of_listener(p: &mut Parser<'_>, word: Word<'_>) {
+pub(super) fn end_of_listener(p: &mut Parser<'_>, word: Word<'_>) {
     let is_for_all = p.last_address(word).is_some_and(|address| address.senders == 0);
     let host = address::parts(word.bytes).map(|parts| parts.host);
     if is_for_all && !host.is_ok_and(address::is_loopback) {

@@ -2,6 +2,7 @@
 
 use super::spec::Resource;
 use super::value::{unsigned, NumberFault};
+use crate::short::Short;
 
 /// What is wrong with the value of a `ulimit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,38 +31,42 @@ pub(super) fn value(resource: Resource, text: &[u8]) -> Result<u64, LimitFault> 
 }
 
 /// The name of each resource: its flag in a shell, and its constant in prlimit(2).
-pub(super) const RESOURCES: [(Resource, &str, &str); 14] = [
-    (Resource::Core, "-c", "RLIMIT_CORE"),
-    (Resource::Data, "-d", "RLIMIT_DATA"),
-    (Resource::Nice, "-e", "RLIMIT_NICE"),
-    (Resource::Fsize, "-f", "RLIMIT_FSIZE"),
-    (Resource::Sigpending, "-i", "RLIMIT_SIGPENDING"),
-    (Resource::Memlock, "-l", "RLIMIT_MEMLOCK"),
-    (Resource::Rss, "-m", "RLIMIT_RSS"),
-    (Resource::Nofile, "-n", "RLIMIT_NOFILE"),
-    (Resource::Msgqueue, "-q", "RLIMIT_MSGQUEUE"),
-    (Resource::Rtprio, "-r", "RLIMIT_RTPRIO"),
-    (Resource::Stack, "-s", "RLIMIT_STACK"),
-    (Resource::Cpu, "-t", "RLIMIT_CPU"),
-    (Resource::Nproc, "-u", "RLIMIT_NPROC"),
-    (Resource::As, "-v", "RLIMIT_AS"),
+pub(super) static RESOURCES: [(Resource, Short<2>, Short<17>); 14] = [
+    resource(Resource::Core, "-c", "RLIMIT_CORE"),
+    resource(Resource::Data, "-d", "RLIMIT_DATA"),
+    resource(Resource::Nice, "-e", "RLIMIT_NICE"),
+    resource(Resource::Fsize, "-f", "RLIMIT_FSIZE"),
+    resource(Resource::Sigpending, "-i", "RLIMIT_SIGPENDING"),
+    resource(Resource::Memlock, "-l", "RLIMIT_MEMLOCK"),
+    resource(Resource::Rss, "-m", "RLIMIT_RSS"),
+    resource(Resource::Nofile, "-n", "RLIMIT_NOFILE"),
+    resource(Resource::Msgqueue, "-q", "RLIMIT_MSGQUEUE"),
+    resource(Resource::Rtprio, "-r", "RLIMIT_RTPRIO"),
+    resource(Resource::Stack, "-s", "RLIMIT_STACK"),
+    resource(Resource::Cpu, "-t", "RLIMIT_CPU"),
+    resource(Resource::Nproc, "-u", "RLIMIT_NPROC"),
+    resource(Resource::As, "-v", "RLIMIT_AS"),
 ];
+
+const fn resource(resource: Resource, flag: &str, name: &str) -> (Resource, Short<2>, Short<17>) {
+    (resource, Short::new(flag), Short::new(name))
+}
 
 impl Resource {
     /// The resource with this flag (`-n`) or long name (`RLIMIT_NOFILE`).
     pub(super) fn named(text: &[u8]) -> Option<Resource> {
-        let is =
-            |&&(_, flag, name): &&(_, &str, &str)| [flag, name].map(str::as_bytes).contains(&text);
-        RESOURCES.iter().find(is).map(|&(resource, ..)| resource)
+        let mut names = RESOURCES.iter();
+        let is = |flag: &str, name: &str| [flag, name].map(str::as_bytes).contains(&text);
+        names.find(|(_, flag, name)| is(flag, name)).map(|&(resource, ..)| resource)
     }
 
     /// Its flag in the configuration language and in shells, such as `-n`.
     pub fn flag(self) -> &'static str {
-        RESOURCES[self as usize].1
+        &RESOURCES[self as usize].1
     }
 
     /// Its name in prlimit(2), such as `RLIMIT_NOFILE`.
     pub fn name(self) -> &'static str {
-        RESOURCES[self as usize].2
+        &RESOURCES[self as usize].2
     }
 }

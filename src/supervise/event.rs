@@ -1,5 +1,6 @@
 //! What the world tells the supervisor.
 
+use crate::short::Short;
 use crate::supervise::JobId;
 
 /// Something that happened.
@@ -101,7 +102,7 @@ pub struct Errno {
     /// The number.
     pub code: i32,
     /// What it means.
-    pub text: &'static str,
+    pub text: Short<64>,
 }
 
 /// The steps between fork and exec, in their order.

@@ -104,7 +104,7 @@ impl fmt::Display for ExitStatus {
 /// The kernel's words, as perror(3) has them.
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
+        f.write_str(&self.text)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration file: read, parsed, and what is wrong with it told.
 
+use super::errno::Meaning;
 use super::exposure::{directory_of, exposure, Exposure};
 use super::pages;
 use super::stat::{fstat, lstat, stat, Stat};
@@ -239,7 +240,7 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Unreadable(errno) => f.write_str(errno.desc()),
+            Refused::Unreadable(errno) => f.write_str(&errno.meaning()),
             Refused::Pipe => f.write_str("it is a FIFO, not a file"),
             Refused::TooLong => write!(f, "longer than TEXT_BYTES ({TEXT_BYTES} bytes)"),
             Refused::Errors(refused) => refused.fmt(f),

@@ -3,6 +3,7 @@
 
 use super::check;
 use super::config_file::{ConfigFile, Refused};
+use super::errno::Meaning;
 use super::room::Taken;
 use super::std::prelude::v1::*;
 use super::std::{eprintln, println};
@@ -70,7 +71,7 @@ fn missing(file: &ConfigFile) -> Verdict {
             Verdict::Warned
         }
         Err(errno) => {
-            eprintln!("{file}: error: no such file, and none can be created: {}", errno.desc());
+            eprintln!("{file}: error: no such file, and none can be created: {}", errno.meaning());
             Verdict::Refused
         }
     }

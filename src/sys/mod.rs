@@ -12,6 +12,7 @@ pub mod daemon;
 mod digest;
 mod disposition;
 mod dry_run;
+mod errno;
 mod exposure;
 pub mod heap;
 mod held;
@@ -40,6 +41,7 @@ pub mod udp;
 mod unwind;
 pub mod watch;
 
+use self::errno::Meaning;
 use crate::supervise::Errno;
 
 /// Whether an error at opening or reading a file is one of the moment, and not
@@ -53,5 +55,5 @@ pub(crate) fn is_passing(error: nix::errno::Errno) -> bool {
 
 /// An error number with its text, as the pure modules have it.
 pub fn errno(error: nix::errno::Errno) -> Errno {
-    Errno { code: error as i32, text: error.desc() }
+    Errno { code: error as i32, text: error.meaning() }
 }

@@ -9,6 +9,7 @@ use super::std::{
     prelude::v1::*,
 };
 use crate::name::write_lossy;
+use crate::short::Short;
 use lexopt::{Arg, Error, Parser};
 
 /// The configuration that is used when the command line names none.
@@ -131,7 +132,7 @@ fn path(parser: &mut Parser, option: &'static str) -> Result<PathBuf, Usage> {
 fn recognise(arg: Arg<'_>) -> Result<Key, Usage> {
     match arg {
         Arg::Short(short) => find(|row| row.short == Some(short), || format!("-{short}")),
-        Arg::Long(long) => find(|row| row.long == long, || format!("--{long}")),
+        Arg::Long(long) => find(|row| row.long.as_str() == long, || format!("--{long}")),
         Arg::Value(word) => Err(Usage::Stray { word }),
     }
 }
@@ -162,101 +163,113 @@ enum Key {
 struct Row {
     key: Key,
     short: Option<char>,
-    long: &'static str,
-    value: &'static str,
-    help: &'static str,
+    long: Short<10>,
+    value: Short<4>,
+    help: Short<107>,
 }
 
-const ROWS: [Row; 12] = [
+static ROWS: [Row; 12] = [
     Row {
         key: Key::Config,
         short: Some('c'),
-        long: "config",
-        value: "FILE",
-        help: "configuration file (default: /etc/pmtr.conf);\n\
+        long: Short::new("config"),
+        value: Short::new("FILE"),
+        help: Short::new(
+            "configuration file (default: /etc/pmtr.conf);\n\
                a missing one is created, empty",
+        ),
     },
     Row {
         key: Key::Foreground,
         short: Some('F'),
-        long: "foreground",
-        value: "",
-        help: "stay in the foreground (default: become a daemon,\n\
+        long: Short::new("foreground"),
+        value: Short::new(""),
+        help: Short::new(
+            "stay in the foreground (default: become a daemon,\n\
                except as process 1)",
+        ),
     },
     Row {
         key: Key::Echo,
         short: Some('I'),
-        long: "echo",
-        value: "",
-        help: "echo the log to stderr (the default, except where\n\
+        long: Short::new("echo"),
+        value: Short::new(""),
+        help: Short::new(
+            "echo the log to stderr (the default, except where\n\
                stderr is the journal's own stream)",
+        ),
     },
     Row {
         key: Key::Test,
         short: Some('t'),
-        long: "test",
-        value: "",
-        help: "check the configuration and exit",
+        long: Short::new("test"),
+        value: Short::new(""),
+        help: Short::new("check the configuration and exit"),
     },
     Row {
         key: Key::Strict,
         short: None,
-        long: "strict",
-        value: "",
-        help: "with -t: exit with 1 on warnings, too",
+        long: Short::new("strict"),
+        value: Short::new(""),
+        help: Short::new("with -t: exit with 1 on warnings, too"),
     },
     Row {
         key: Key::Verbose,
         short: Some('v'),
-        long: "verbose",
-        value: "",
-        help: "log more; -vv shows how the configuration is parsed;\n\
+        long: Short::new("verbose"),
+        value: Short::new(""),
+        help: Short::new(
+            "log more; -vv shows how the configuration is parsed;\n\
                with -t: show how much of each limit it takes",
+        ),
     },
     Row {
         key: Key::Pidfile,
         short: Some('p'),
-        long: "pidfile",
-        value: "FILE",
-        help: "write the process id there, and remove it at the end\n\
+        long: Short::new("pidfile"),
+        value: Short::new("FILE"),
+        help: Short::new(
+            "write the process id there, and remove it at the end\n\
                (default: none)",
+        ),
     },
     Row {
         key: Key::LogSocket,
         short: None,
-        long: "log-socket",
-        value: "PATH",
-        help: "send the log there (default: /dev/log)",
+        long: Short::new("log-socket"),
+        value: Short::new("PATH"),
+        help: Short::new("send the log there (default: /dev/log)"),
     },
     Row {
         key: Key::StateDir,
         short: None,
-        long: "state-dir",
-        value: "DIR",
-        help: "remember there which jobs run (default: /run/pmtr;\n\
+        long: Short::new("state-dir"),
+        value: Short::new("DIR"),
+        help: Short::new(
+            "remember there which jobs run (default: /run/pmtr;\n\
                not as root: $XDG_RUNTIME_DIR/pmtr or /tmp/pmtr-UID)",
+        ),
     },
     Row {
         key: Key::Help,
         short: Some('h'),
-        long: "help",
-        value: "",
-        help: "show this help and exit",
+        long: Short::new("help"),
+        value: Short::new(""),
+        help: Short::new("show this help and exit"),
     },
     Row {
         key: Key::Version,
         short: Some('V'),
-        long: "version",
-        value: "",
-        help: "show the version and exit",
+        long: Short::new("version"),
+        value: Short::new(""),
+        help: Short::new("show the version and exit"),
     },
     Row {
         key: Key::Limits,
         short: None,
-        long: "limits",
-        value: "",
-        help: "show all limits and their memory, and exit",
+        long: Short::new("limits"),
+        value: Short::new(""),
+        help: Short::new("show all limits and their memory, and exit"),
     },
 ];
 
@@ -371,8 +384,8 @@ impl fmt::Display for Usage {
 /// The long option that an unknown one is one slip away from, or begins.
 fn meant(option: &str) -> Option<&'static str> {
     let given = option.strip_prefix("--").filter(|given| given.len() > 1)?;
-    let close = |row: &&Row| row.long.starts_with(given) || one_slip(given, row.long);
-    ROWS.iter().find(close).map(|row| row.long)
+    let close = |row: &&Row| row.long.starts_with(given) || one_slip(given, &row.long);
+    ROWS.iter().find(close).map(|row| row.long.as_str())
 }
 
 /// Whether two words differ in one letter that is wrong, missing or too many.

@@ -1,5 +1,6 @@
 //! The file that holds pmtr's process id (`-p`; manual, "Command line options").
 
+use super::errno::Meaning;
 use super::lock::{lock, Lock};
 use super::stat::{fstat, lstat, Stat};
 use super::std::{
@@ -122,7 +123,7 @@ impl fmt::Display for Refused {
             Refused::NotOurs { uid } => write!(f, "belongs to user {uid}"),
             // open(2) with O_NOFOLLOW: the text of this one would mislead.
             Refused::Failed(Errno::ELOOP) => f.write_str("is a symbolic link"),
-            Refused::Failed(errno) => f.write_str(errno.desc()),
+            Refused::Failed(errno) => f.write_str(&errno.meaning()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration in the loop: read, read again, and what its jobs depend on.
 
 use super::config_file::Refused;
+use super::errno::Meaning;
 use super::pages::give_back;
 use super::run::Shell;
 use super::std::format;
@@ -17,7 +18,7 @@ impl Shell {
     /// left behind. For start-up: blocks while that takes.
     pub fn first_load(&mut self) -> Result<(), String> {
         let created = self.config.create_if_missing();
-        created.map_err(|errno| format!("can't create {}: {}", self.config, errno.desc()))?;
+        created.map_err(|errno| format!("can't create {}: {}", self.config, errno.meaning()))?;
         let loaded = self.load();
         loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
         if let Some(warning) = self.state.warning() {

@@ -5,6 +5,7 @@
 //! SIGTERM first, and the time that a job has.
 
 use super::daemon::is_process_one;
+use super::errno::Meaning;
 use crate::time::Instant;
 use core::time::Duration;
 use nix::errno::Errno;
@@ -77,7 +78,7 @@ fn is_there() -> bool {
 
 fn send(what: Signal) {
     if let Err(error) = signal(what) {
-        ::log::error!("cannot send {what} to what jobs have left: {}", error.desc());
+        ::log::error!("cannot send {what} to what jobs have left: {}", error.meaning());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop: waits for events, hands them to the supervisor, does what it says.
 
 use super::config_file::ConfigFile;
+use super::errno::Meaning;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::rest::Rest;
 use super::signals::{Request, Signals};
@@ -18,6 +19,7 @@ use super::udp::Udp;
 use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::name::Name;
+use crate::short::Short;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
@@ -169,6 +171,8 @@ impl Shell {
     #[inline(never)] // as `run`
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
+        // Lines of jobs alone do not need much, and come often.
+        self.was_deep |= !matches!(token, Token::Stream(_) | Token::Syslog | Token::Stderr);
         match token {
             Token::Signals => self.on_signals(now),
             Token::Timer => {
@@ -242,7 +246,7 @@ impl Shell {
 
     /// A process for the job, with a pipe to the log if any of its output goes there.
     fn try_spawn(&mut self, job: JobId) -> Result<i32, Errno> {
-        const GONE: Errno = Errno { code: 0, text: "the job is gone" };
+        const GONE: Errno = Errno { code: 0, text: Short::new("the job is gone") };
         let spec = self.supervisor.spec(job).ok_or(GONE)?;
         let name = self.supervisor.name(job);
         let entry = self.state.entry(job.slot() as u16, &name);
@@ -369,6 +373,6 @@ fn current_dir() -> io::Result<CString> {
 /// end. A kernel that does not know how leaves them to process 1.
 fn adopt_orphans() {
     if let Err(errno) = set_child_subreaper(true) {
-        ::log::debug!("no child subreaper: {errno}");
+        ::log::debug!("no child subreaper: {}", errno.meaning());
     }
 }

@@ -3,6 +3,7 @@
 use super::config_file::ConfigFile;
 use super::daemon::{self, Launch};
 use super::dry_run::{dry_run, Verdict};
+use super::errno::Meaning;
 use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
 use super::room::Limits;
@@ -120,7 +121,7 @@ fn open(options: Options) -> Result<Opened, String> {
     let launch = if is_foreground {
         Launch::foreground()
     } else {
-        daemon::detach().map_err(|error| format!("cannot become a daemon: {error}"))?
+        daemon::detach().map_err(|error| format!("cannot become a daemon: {}", error.meaning()))?
     };
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;

@@ -4,6 +4,7 @@
 //! wait. So after a turn in which something failed the loop rests, which is the
 //! only time that it does: else it would go round without end.
 
+use super::errno::Meaning;
 use super::std::prelude::v1::*;
 use crate::name::Name;
 use core::fmt;
@@ -63,7 +64,7 @@ impl Troubles {
                 self.is_fresh = true;
                 if self.told & bit == 0 && errno != Errno::EINTR {
                     self.told |= bit;
-                    ::log::error!("{part}: {}; it is tried again", errno.desc());
+                    ::log::error!("{part}: {}; it is tried again", errno.meaning());
                 }
                 None
             }

@@ -46,7 +46,7 @@ fn an_option_that_is_not_given_has_its_default() {
 
 #[test]
 fn every_option_is_known_with_its_usage_and_its_purpose() {
-    let names: Vec<_> = options().map(|rule| rule.name).collect();
+    let names: Vec<_> = options().map(|rule| rule.name.as_str()).collect();
     let of_the_manual = [
         "name",
         "cmd",

@@ -14,6 +14,7 @@ mod round;
 mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -239,10 +240,17 @@ fn round_with(fault: Option<&Fault>) -> Trace {
     trace
 }
 
+/// The words of libc for an error.
+fn meaning(error: Errno) -> String {
+    let text = io::Error::from(error).to_string();
+    text.split(" (os error").next().expect("a text").to_owned()
+}
+
 /// What pmtr has told of an error. It is to be seen on stderr, too: what is on its way to a syslog daemon
 /// that ends is lost.
 fn told_of(world: &World, error: Errno) -> Vec<String> {
-    let is_it = |text: &String| text.contains(error.desc());
+    let meaning = meaning(error);
+    let is_it = |text: &String| text.contains(&meaning);
     let logged: Vec<_> = world.log().own("").into_iter().map(|r| r.text).filter(is_it).collect();
     let own = |line: &str| Some(line.strip_prefix("pmtr[")?.split_once("]: ")?.1.to_string());
     let shown: Vec<_> = world.stderr().lines().filter_map(own).filter(is_it).collect();
@@ -316,7 +324,7 @@ fn endures(call: &str, error: Errno) {
     round.go();
     assert_eq!(round.world.stop(), Some(0));
     assert_eq!(round.world.processes(), []);
-    let all = round.world.log().own(error.desc());
+    let all = round.world.log().own(&meaning(error));
     for (n, record) in all.iter().enumerate() {
         let is_again = all[..n].iter().any(|earlier| earlier.text == record.text);
         assert!(!is_again, "{call}: told again: {}", record.text);

@@ -84,8 +84,9 @@ fn a_job_that_drops_does_not_wait_and_one_line_tells_what_is_lost() {
     job.join().unwrap();
     while world.turn() > 0 || world.more {}
     assert_eq!(account(&text, &world.lines_of(&receiver, "lossy")), [20_000]);
+    // A process that another test has just begun may hold the job's end a moment longer.
+    world.until(|world| (world.streams.open_count() == 0).then_some(()));
     assert!(world.streams.is_quiet() && world.streams.deadline().is_none());
-    assert_eq!(world.streams.open_count(), 0);
 }
 
 #[test]
@@ -102,7 +103,8 @@ fn a_job_that_blocks_loses_nothing_beside_one_that_drops() {
     let mut records = Vec::new();
     world.until(|world| {
         records.extend(receiver.read());
-        (world.streams.is_quiet() && world.log.is_empty()).then_some(())
+        // Quiet they are also while one does not get to write.
+        (world.streams.open_count() == 0 && world.log.is_empty()).then_some(())
     });
     records.extend(receiver.read());
     lossy.join().unwrap();

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use pmtr::config;
+use pmtr::short::Short;
 use pmtr::supervise::{
     Action, Errno, Event, ExitStatus, Failure, JobId, Stage, StopSignal, Supervisor, Unreadable,
 };
@@ -21,8 +22,8 @@ use pmtr::time::Instant;
 use crate::sealed::{sealed, text_of, unsealed};
 use crate::watchdog::watch;
 
-pub const EAGAIN: Errno = Errno { code: 11, text: "Resource temporarily unavailable" };
-pub const ENOENT: Errno = Errno { code: 2, text: "No such file or directory" };
+pub const EAGAIN: Errno = Errno { code: 11, text: Short::new("Resource temporarily unavailable") };
+pub const ENOENT: Errno = Errno { code: 2, text: Short::new("No such file or directory") };
 
 /// The clock when a test begins: not zero, which is the moment of booting.
 pub const BEGIN: Instant = Instant::from_secs(1000);

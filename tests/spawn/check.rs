@@ -117,7 +117,7 @@ fn a_script_that_runs_itself() {
     let world = World::new();
     let own = world.path("own");
     world.file("own", format!("#!{}\n", own.display()), 0o755);
-    let expected = "cmd DIR/own: Too many symbolic links encountered";
+    let expected = "cmd DIR/own: Too many levels of symbolic links";
     fails(&world, "cmd DIR/own", expected);
 }
 

@@ -23,7 +23,7 @@ fn a_user_that_does_not_exist() {
 #[test]
 fn the_reason_is_told_in_words() {
     let world = World::new();
-    let text = |options: &str| world.start(options).wait().failure.unwrap().errno.text;
+    let text = |options: &str| world.start(options).wait().failure.unwrap().errno.text.to_string();
     assert_eq!(text("user no-such-user\n cmd /bin/true"), "no such user");
     assert_eq!(text("cmd /no/such/program"), "No such file or directory");
 }

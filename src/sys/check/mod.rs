@@ -13,6 +13,7 @@ mod trial;
 use core::ffi::CStr;
 use core::fmt::{self, Display};
 
+use super::errno::Meaning;
 use super::spawn::{self, Limit, NoWayBack, User};
 use super::std::io::{self, Read, Write};
 use super::std::{format, fs::File, prelude::v1::*, vec};
@@ -111,14 +112,14 @@ impl Examiner<'_> {
     fn dir(&mut self) {
         if let (Some(dir), Err(error)) = (self.job.dir(), spawn::enter_dir(self.job)) {
             self.lost = true;
-            self.say(format_args!("dir {}: {}", Shown(dir), error.desc()));
+            self.say(format_args!("dir {}: {}", Shown(dir), error.meaning()));
         }
     }
 
     fn depends(&mut self) {
         for path in self.job.depends() {
             if let Err(error) = self.judge(path, readable_file) {
-                let error = error.desc();
+                let error = error.meaning();
                 let path = Shown(path);
                 self.say(format_args!("depends on {path}: {error}; it starts when that is there"));
             }
@@ -131,12 +132,12 @@ impl Examiner<'_> {
         let user = match User::look_up(name) {
             Ok(Some(user)) => user,
             Ok(None) => return self.no_user(name, "no such user"),
-            Err(error) => return self.no_user(name, error.desc()),
+            Err(error) => return self.no_user(name, &error.meaning()),
         };
         match user.take_groups() {
             Ok(()) => Some(user),
             Err(Errno::EPERM) => self.no_user(name, "only root can start a job as a user"),
-            Err(error) => self.no_user(name, error.desc()),
+            Err(error) => self.no_user(name, &error.meaning()),
         }
     }
 
@@ -147,7 +148,7 @@ impl Examiner<'_> {
 
     fn nice(&mut self) {
         if let Err(error) = spawn::nice(self.job) {
-            self.say(format_args!("nice {}: {}", self.job.nice(), error.desc()));
+            self.say(format_args!("nice {}: {}", self.job.nice(), error.meaning()));
         }
     }
 
@@ -157,7 +158,7 @@ impl Examiner<'_> {
             Err(Errno::EINVAL) => {
                 self.say(format_args!("cpu: there is no such CPU; it runs on any"));
             }
-            Err(error) => self.say(format_args!("cpu: {}", error.desc())),
+            Err(error) => self.say(format_args!("cpu: {}", error.meaning())),
         }
     }
 
@@ -167,14 +168,14 @@ impl Examiner<'_> {
             // In a process of its own: the limit is not to hurt the rest of this one.
             if let Err(error) = in_child(|| spawn::set_limit(ulimit.resource, limit)) {
                 let (flag, value) = (ulimit.resource.flag(), Amount(ulimit.value));
-                self.say(format_args!("ulimit {flag} {value}: {}", error.desc()));
+                self.say(format_args!("ulimit {flag} {value}: {}", error.meaning()));
             }
         }
     }
 
     fn switch_to(&mut self, user: &User) {
         if let Err(error) = user.take_gid().and_then(|()| user.take_uid()) {
-            self.say(format_args!("user: {}", error.desc()));
+            self.say(format_args!("user: {}", error.meaning()));
         }
     }
 
@@ -188,7 +189,7 @@ impl Examiner<'_> {
         for (option, path, judgement) in files {
             let Some(path) = path else { continue };
             if let Err(error) = self.judge(path, judgement) {
-                self.say(format_args!("{option} {}: {}", Shown(path), error.desc()));
+                self.say(format_args!("{option} {}: {}", Shown(path), error.meaning()));
             }
         }
     }

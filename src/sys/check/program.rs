@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Display};
 
+use super::super::errno::Meaning;
 use super::super::stat::stat;
 use super::super::std::os::unix::fs::FileExt;
 use super::super::std::{ffi::OsStr, fs, fs::File, os::unix::ffi::OsStrExt, prelude::v1::*};
@@ -26,7 +27,7 @@ impl Display for Refusal {
             write_lossy(f, interpreter)?;
             f.write_str(": ")?;
         }
-        f.write_str(self.errno.desc())
+        f.write_str(&self.errno.meaning())
     }
 }
 

@@ -7,6 +7,7 @@
 
 use core::fmt::{self, Display};
 
+use super::super::errno::Meaning;
 use super::super::spawn::{self, Spawner};
 use super::super::std::prelude::v1::*;
 use super::{exit, User};
@@ -28,7 +29,7 @@ pub(super) enum Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Refused(errno) => f.write_str(errno.desc()),
+            Failure::Refused(errno) => f.write_str(&errno.meaning()),
             Failure::Killed(signal) => write!(f, "ended by {signal} before it begins"),
         }
     }

@@ -4,6 +4,7 @@ use super::super::std::os::fd::OwnedFd;
 use super::super::std::prelude::v1::*;
 use super::child::Failed;
 use crate::limits::MAX_JOBS;
+use crate::short::Short;
 use crate::supervise::{Errno, Failure, Stage};
 use nix::fcntl::{fcntl, FcntlArg};
 use nix::unistd::getpid;
@@ -81,8 +82,8 @@ pub(super) fn decode(record: &[u8; RECORD_BYTES]) -> Option<Report> {
 /// The text of an error number from a child, of which 0 is an unknown user.
 fn reason(code: i32) -> Errno {
     match code {
-        0 => Errno { code, text: "no such user" },
-        _ => Errno { code, text: nix::errno::Errno::from_raw(code).desc() },
+        0 => Errno { code, text: Short::new("no such user") },
+        _ => super::super::errno(nix::errno::Errno::from_raw(code)),
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
     fn a_failure_says_who_where_and_why() {
         let failure = failure(Stage::Nice, 13);
         assert_eq!((failure.pid, failure.stage), (getpid().as_raw(), Stage::Nice));
-        assert_eq!((failure.errno.code, failure.errno.text), (13, "Permission denied"));
+        assert_eq!((failure.errno.code, &*failure.errno.text), (13, "Permission denied"));
     }
 
     #[test]

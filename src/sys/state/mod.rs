@@ -23,6 +23,7 @@ pub use place::{Warning, Why};
 
 use super::clock;
 use super::daemon::is_process_one;
+use super::errno::Meaning;
 use super::lock::{lock, Lock};
 use super::std::{
     fmt, fs,
@@ -192,7 +193,7 @@ impl State {
         if let (Err(errno), false) = (written, self.is_failing) {
             log::warn!(
                 "cannot write to the state file: {}: if pmtr is killed, a job may run twice",
-                errno.desc()
+                errno.meaning()
             );
         }
         self.is_failing = written.is_err();

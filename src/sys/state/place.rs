@@ -1,5 +1,6 @@
 //! Where the state file is, and that nobody else can have put it there.
 
+use super::super::errno::Meaning;
 use super::super::stat::fstat;
 use super::super::std::{
     env,
@@ -150,7 +151,7 @@ impl fmt::Display for Warning {
             Warning::Unusable { path, why } => {
                 write!(f, "no state is kept, {}: ", path.display())?;
                 match why {
-                    Why::Failed(errno) => f.write_str(errno.desc())?,
+                    Why::Failed(errno) => f.write_str(&errno.meaning())?,
                     Why::NotOurs => f.write_str("is not this user's alone")?,
                 }
             }

@@ -1,5 +1,6 @@
 //! Why an address cannot be used now.
 
+use super::super::errno::Meaning;
 use core::ffi::CStr;
 use core::fmt;
 
@@ -41,7 +42,7 @@ impl fmt::Display for Told<'_> {
         let address = self.config.address_text(self.address);
         // These are the words of the original.
         match (self.trouble, self.address.used_for) {
-            (Trouble::Bind(errno), _) => write!(f, "can't bind to {address}: {}", errno.desc()),
+            (Trouble::Bind(errno), _) => write!(f, "can't bind to {address}: {}", errno.meaning()),
             (trouble, AddressUse::Report) => {
                 write!(f, "can't report to {address}: {}", self.reason(trouble))
             }
@@ -71,11 +72,11 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interface = Lossy(self.interface.to_bytes());
         match self.trouble {
-            Trouble::Open(errno) | Trouble::Bind(errno) => f.write_str(errno.desc()),
-            Trouble::Send(errno) | Trouble::Receive(errno) => f.write_str(errno.desc()),
-            Trouble::Interface(errno) => write!(f, "{interface}: {}", errno.desc()),
+            Trouble::Open(errno) | Trouble::Bind(errno) => f.write_str(&errno.meaning()),
+            Trouble::Send(errno) | Trouble::Receive(errno) => f.write_str(&errno.meaning()),
+            Trouble::Interface(errno) => write!(f, "{interface}: {}", errno.meaning()),
             Trouble::NoMulticast => write!(f, "{interface} does not multicast"),
-            Trouble::Fork(errno) => write!(f, "no process for the lookup: {}", errno.desc()),
+            Trouble::Fork(errno) => write!(f, "no process for the lookup: {}", errno.meaning()),
             Trouble::Lookup(why) => {
                 write!(f, "lookup [{}]: {}", Lossy(self.host.to_bytes()), said(why))
             }

@@ -14,6 +14,7 @@
 
 mod walk;
 
+use super::errno::Meaning;
 use super::std::ffi::CStr;
 use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use super::std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,7 @@ use super::std::prelude::v1::*;
 use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_WATCHES, WATCH_BYTES};
 use crate::list::List;
+use crate::short::Short;
 use crate::time::Instant;
 use core::mem::size_of;
 use core::time::Duration;
@@ -212,8 +214,8 @@ impl Watch {
         let was_told = core::mem::replace(&mut self.told, self.incomplete);
         if self.incomplete && !was_told {
             let why = match self.why {
-                0 => "there are too many",
-                errno => Errno::from_raw(errno).desc(),
+                0 => Short::new("there are too many"),
+                errno => Errno::from_raw(errno).meaning(),
             };
             let seconds = LOOK_EVERY.as_secs();
             log::warn!(
