@@ -7,7 +7,9 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{job, stretched, World};
+use common::process::{gone, send};
+use common::{children_of, job, needs_root, patiently, sleepers, stretched, Record, World, SHORT};
+use nix::sys::signal::Signal;
 
 /// A world whose pmtr has a wall clock of its own, see [`set_clock`].
 fn world(name: &str) -> Option<World> {
@@ -50,10 +52,47 @@ fn a_step_of_the_wall_clock_makes_no_restart_late_or_early() {
         // The step has come through: the log has the new date.
         assert_ne!(started.stamp[..6], exited.stamp[..6], "{days} days");
     }
-    let restarted = world.log().within(30).wait_after(&exited, "started job short [");
+    is_in_time(&world, &exited);
+    assert_eq!(world.starts("bounced"), 1);
+    assert_eq!(world.stop(), Some(0));
+}
+
+/// The job that has exited so is restarted after ten seconds.
+fn is_in_time(world: &World, exited: &Record) {
+    let restarted = world.log().within(30).wait_after(exited, "started job short [");
     let delay = restarted.at - exited.at;
     assert!(delay > Duration::from_millis(9_900), "early: {delay:?}");
     assert!(delay < stretched(3) + Duration::from_secs(10), "late: {delay:?}");
-    assert_eq!(world.starts("bounced"), 1);
-    assert_eq!(world.stop(), Some(0));
+}
+
+/// As on a machine that was suspended for eleven days and a half: only one of the clocks that cannot be set
+/// has gone on meanwhile (time_namespaces(7)).
+const SUSPENDED: [&str; 5] = ["unshare", "--time", "--boottime", "1000000", "--fork"];
+
+#[test]
+fn where_the_machine_was_suspended_restarts_are_in_time_and_what_is_left_is_known() {
+    let test = "where_the_machine_was_suspended_restarts_are_in_time_and_what_is_left_is_known";
+    let can = || Command::new(SUSPENDED[0]).args(&SUSPENDED[1..]).arg("true").status();
+    if needs_root(test) {
+        return;
+    }
+    if !can().is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: {test}: needs time namespaces");
+    }
+    let mut world = World::new().wrapped_in(&SUSPENDED);
+    world.config(&(sleepers("steady") + &job("short", "cmd /bin/true")));
+    world.start();
+    let exited = world.exited("short");
+    is_in_time(&world, &exited);
+    let pmtr = patiently(SHORT, "pmtr", || children_of(world.pid()).first().copied());
+    let steady = world.pid_of("steady");
+    send(pmtr, Signal::SIGKILL);
+    world.wait();
+    world.start();
+    world.log().wait_for(&format!("job steady [{steady}], left by a killed pmtr, is gone"));
+    gone(steady);
+    let pmtr = patiently(SHORT, "pmtr", || children_of(world.pid()).first().copied());
+    send(pmtr, Signal::SIGTERM);
+    assert_eq!(world.wait(), Some(0));
+    assert_eq!(world.processes(), []);
 }

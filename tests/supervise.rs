@@ -453,6 +453,8 @@ fn pmtr_is_one_process() {
     world.start();
     let a = world.running("a");
     assert_eq!(children_of(world.pid()), [a]);
+    // A program that is just being executed has no environment to be known by.
+    eventually("the job's environment", || world.processes().contains(&a));
     let mut all = world.processes();
     all.sort();
     let mut expected = [world.pid(), a];

@@ -4,7 +4,7 @@ use super::cpu::CpuMask;
 use super::lexer::Place;
 use super::option::OPTION_COUNT;
 use super::spec::{self, Config, JobSpec, Span};
-use super::ulimit::RESOURCES;
+use super::ulimit::RESOURCE_COUNT;
 use crate::limits::{MAX_CPUS, TEXT_BYTES};
 
 /// A list of strings of a job.
@@ -21,7 +21,7 @@ pub(super) struct Draft {
     /// Which of them an unknown option is perhaps meant to be: a bit for each.
     pub hinted: u32,
     /// The line of the latest mention of each resource of `ulimit`; 0 is none.
-    pub ulimit_lines: [u32; RESOURCES.len()],
+    pub ulimit_lines: [u32; RESOURCE_COUNT],
     /// How many words `cmd` has.
     pub args: usize,
     /// How many `env` there are.
@@ -39,7 +39,7 @@ impl Draft {
             place,
             lines: [0; OPTION_COUNT],
             hinted: 0,
-            ulimit_lines: [0; RESOURCES.len()],
+            ulimit_lines: [0; RESOURCE_COUNT],
             args: 0,
             envs: 0,
             cpus: [0; MAX_CPUS / 8],

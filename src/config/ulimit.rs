@@ -30,8 +30,11 @@ pub(super) fn value(resource: Resource, text: &[u8]) -> Result<u64, LimitFault> 
     }
 }
 
+/// How many resources there are; Rust 1.75 has no length of a static for other types.
+pub(super) const RESOURCE_COUNT: usize = 14;
+
 /// The name of each resource: its flag in a shell, and its constant in prlimit(2).
-pub(super) static RESOURCES: [(Resource, Short<2>, Short<17>); 14] = [
+pub(super) static RESOURCES: [(Resource, Short<2>, Short<17>); RESOURCE_COUNT] = [
     resource(Resource::Core, "-c", "RLIMIT_CORE"),
     resource(Resource::Data, "-d", "RLIMIT_DATA"),
     resource(Resource::Nice, "-e", "RLIMIT_NICE"),

@@ -84,8 +84,9 @@ fn a_job_that_drops_does_not_wait_and_one_line_tells_what_is_lost() {
     job.join().unwrap();
     while world.turn() > 0 || world.more {}
     assert_eq!(account(&text, &world.lines_of(&receiver, "lossy")), [20_000]);
+    // A process that another test has just begun may hold the job's end a moment longer.
+    world.until(|world| (world.streams.open_count() == 0).then_some(()));
     assert!(world.streams.is_quiet() && world.streams.deadline().is_none());
-    assert_eq!(world.streams.open_count(), 0);
 }
 
 #[test]

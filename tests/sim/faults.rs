@@ -191,3 +191,16 @@ fn what_has_ended_meanwhile_is_sent_nothing() {
     w.at(60).reload(&["b"]).expect_term("a").exits("a", 0);
     w.skip().at(1000).expect_nothing().expect_no_deadline();
 }
+
+#[test]
+fn a_sigterm_that_could_not_be_sent_gives_way_to_sigkill() {
+    let mut w = with(&["a"]);
+    w.at(0).expect_spawn("a").world.signals_fail = true;
+    w.at(60).reload(&[]).expect_term("a");
+    for second in 61..70 {
+        w.at(second).expect_term("a");
+    }
+    w.world.signals_fail = false;
+    w.at(70).expect_kill("a");
+    w.at(1000).expect_nothing();
+}

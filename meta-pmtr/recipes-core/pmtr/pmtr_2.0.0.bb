@@ -10,7 +10,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
 # Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
 PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
 SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
-SRCREV = "000e95804d50adfdd9fc0a1c925d83f3598ab668"
+SRCREV = "7d5ab8936a7e50a68b921973d78d956a8c55b7cf"
 
 CVE_PRODUCT = "pmtr"
 
@@ -36,9 +36,9 @@ export CARGO_PROFILE_RELEASE_STRIP = "none"
 export CARGO_PROFILE_RELEASE_DEBUG = "1"
 CARGO_BUILD_FLAGS += "--bin pmtr"
 
-# The tests start the program that is installed, so they need not be of one piece as it is: that took
-# minutes for each. As in "cargo test" they have a profile, and so a folder, of their own; a debugger's
-# help with 45 programs would be hundreds of megabytes.
+# The tests start the program that is installed, so their 45 programs need not be optimized as a whole
+# each, as that is. As in "cargo test" they have a profile, and so a folder, of their own; a debugger's
+# help with them would be 276 MB.
 BUILD_MODE:task-compile-ptest-cargo = ""
 export CARGO_PROFILE_DEV_OPT_LEVEL = "s"
 export CARGO_PROFILE_DEV_DEBUG = "0"
