@@ -3,6 +3,7 @@
 // Not every program of tests uses all of it.
 #![allow(dead_code)]
 
+use std::path::Path;
 use std::time::Duration;
 
 /// Tests that user-mode QEMU cannot pass, each with the first version that can,
@@ -99,6 +100,19 @@ pub fn is_root() -> bool {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     nix::unistd::geteuid().is_root() && effective.unwrap_or(0) >> CAP_SYS_ADMIN & 1 == 1
+}
+
+/// Whether the test called `name` is to be left out because pmtr's emulator (`PMTR_RUNNER`) has no
+/// programs for its processor, so that -t is right to say of every job that it does not start.
+/// Those of ci/boards have.
+pub fn needs_shell(name: &str) -> bool {
+    let runner = std::env::var("PMTR_RUNNER").unwrap_or_default();
+    let root = runner.split_whitespace().skip_while(|word| *word != "-L").nth(1);
+    let is_missing = !Path::new(root.unwrap_or("/")).join("bin/sh").exists();
+    if is_missing {
+        eprintln!("skipped: {name}: the emulator has no shell of its own");
+    }
+    is_missing
 }
 
 /// Whether the test called `name` is to be left out because it needs root, or
