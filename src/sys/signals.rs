@@ -67,22 +67,18 @@ const HEARD: [Signal; 5] =
 
 /// One that is blocked is kept though it is ignored: these are let in.
 fn ignore_others() {
-    let others = (1..=libc::SIGRTMAX()).filter(|&signal| HEARD.iter().all(|&h| h as i32 != signal));
-    for signal in others {
-        // What the kernel does not let go (SIGKILL, SIGSTOP) stays as it is.
-        if disposition::ignore(signal) {
-            let_in(signal);
-        }
-    }
-}
-
-fn let_in(signal: i32) {
     // SAFETY: all zeros is a set, which is emptied before it is used.
-    let mut set: libc::sigset_t = unsafe { core::mem::zeroed() };
-    // SAFETY: a set of ours, and a signal that there is.
-    unsafe { (libc::sigemptyset(&mut set), libc::sigaddset(&mut set, signal)) };
+    let mut ignored: libc::sigset_t = unsafe { core::mem::zeroed() };
+    // SAFETY: a set of ours.
+    unsafe { libc::sigemptyset(&mut ignored) };
+    let others = (1..=libc::SIGRTMAX()).filter(|&signal| HEARD.iter().all(|&h| h as i32 != signal));
+    // What the kernel does not let go (SIGKILL, SIGSTOP) stays as it is.
+    for signal in others.filter(|&signal| disposition::ignore(signal)) {
+        // SAFETY: a set of ours, and a signal that there is.
+        unsafe { libc::sigaddset(&mut ignored, signal) };
+    }
     // SAFETY: reads the set, and writes nothing to a null pointer.
-    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &set, core::ptr::null_mut()) };
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &ignored, core::ptr::null_mut()) };
 }
 
 impl AsFd for Signals {

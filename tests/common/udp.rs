@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use super::patience::{stretched, SHORT};
+use super::patience::{stretched, LONG, SHORT};
 
 /// A loopback address that no other test of this machine uses, so that every
 /// port of it is free.
@@ -58,7 +58,7 @@ impl Collector {
     /// Waits for a datagram that has this line, but for numbers, which are `#`.
     #[track_caller]
     pub fn wait_line(&self, line: &str) -> String {
-        let end = Instant::now() + stretched(SHORT + 5);
+        let end = Instant::now() + stretched(LONG);
         let mut all = Vec::new();
         loop {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
