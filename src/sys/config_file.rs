@@ -9,6 +9,7 @@ use super::std::os::fd::{AsRawFd, OwnedFd};
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::Path;
 use super::std::prelude::v1::*;
+use super::tell;
 use crate::config::{self, Config, Problem, Token};
 use crate::limits::{PAGE_BYTES, TEXT_BYTES};
 use crate::name::write_lossy;
@@ -93,7 +94,7 @@ impl ConfigFile {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         match open(self.path.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
             Ok(_) => {
-                log::info!("creating empty {self}");
+                tell::info!("creating empty {self}");
                 Ok(())
             }
             Err(Errno::EEXIST) => Ok(()),

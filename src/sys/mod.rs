@@ -34,6 +34,7 @@ mod stat;
 pub mod state;
 pub mod streams;
 mod tables;
+mod tell;
 pub mod timer;
 mod trouble;
 pub mod udp;

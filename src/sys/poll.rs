@@ -81,13 +81,19 @@ impl Poller {
 
 /// What one call of [`Poller::wait`] found.
 pub struct Ready {
-    events: [EpollEvent; 64],
+    events: [EpollEvent; AT_ONCE],
 }
+
+/// How much one call finds: when there is more to do, what is left is found by the next one.
+const AT_ONCE: usize = 32;
 
 impl Ready {
     /// An empty one.
+    ///
+    /// Not inlined: it would be on the caller's stack twice, for as long as that has it.
+    #[inline(never)]
     pub fn new() -> Self {
-        Ready { events: [EpollEvent::empty(); 64] }
+        Ready { events: [EpollEvent::empty(); AT_ONCE] }
     }
 
     /// Row `n`, below what `wait` returned.

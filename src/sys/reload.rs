@@ -6,8 +6,9 @@ use super::pages::give_back;
 use super::run::Shell;
 use super::std::format;
 use super::std::prelude::v1::*;
+use super::tell;
 use super::watch::Role;
-use super::{clock, digest, is_passing, log};
+use super::{clock, digest, is_passing};
 use crate::config::{Problem, Severity, Token};
 use crate::supervise::{Event, JobId};
 use core::ffi::CStr;
@@ -22,16 +23,17 @@ impl Shell {
         let loaded = self.load();
         loaded.map_err(|refused| format!("parse failed: {}: {refused}", self.config))?;
         if let Some(warning) = self.state.warning() {
-            ::log::warn!("{warning}");
+            tell::warning!("{warning}");
         }
-        self.state.stop_leftovers(&mut |leftover| ::log::warn!("{leftover}"));
-        ::log::info!("pmtr: starting");
+        self.state.stop_leftovers(&mut |leftover| tell::warning!("{leftover}"));
+        tell::info!("pmtr: starting");
         self.apply();
         self.tidy();
         Ok(())
     }
 
     /// Looks at the files if something hinted at a change and it is quiet since.
+    #[inline(never)] // as `run`
     pub(super) fn look(&mut self) {
         let Some(hints) = self.files.watch.settled(clock::now()) else { return };
         self.was_deep = true;
@@ -53,7 +55,7 @@ impl Shell {
     /// Reads the configuration again, and looks at what jobs depend on.
     pub(super) fn reload(&mut self) {
         if !self.is_unread {
-            ::log::info!("rescanning job configuration");
+            tell::info!("rescanning job configuration");
         }
         self.reload_config();
         self.tell_digests();
@@ -70,14 +72,14 @@ impl Shell {
         match loaded {
             Ok(()) => {
                 if was_unread {
-                    ::log::info!("rescanning job configuration");
+                    tell::info!("rescanning job configuration");
                 }
                 self.apply();
             }
             Err(_) if was_unread && is_unread => {}
             Err(refused) => {
-                ::log::error!(target: log::CRITICAL, "FAILED to parse {}: {refused}", self.config);
-                ::log::error!(target: log::CRITICAL, "NOTE: using PREVIOUS job config");
+                tell::critical(format_args!("FAILED to parse {}: {refused}", self.config));
+                tell::critical(format_args!("NOTE: using PREVIOUS job config"));
             }
         }
         if is_unread {
@@ -90,7 +92,7 @@ impl Shell {
         let standby = self.supervisor.standby();
         let loaded = self.config.load(&mut self.files.text, standby, &mut tell, &mut show);
         if let Some(exposure) = self.config.exposure() {
-            ::log::warn!("{}: {exposure}", self.config);
+            tell::warning!("{}: {exposure}", self.config);
         }
         loaded
     }
@@ -100,7 +102,7 @@ impl Shell {
         self.supervisor.handle(clock::now(), Event::Reloaded);
         self.follow_addresses();
         self.lay_watches();
-        ::log::debug!("{} jobs are configured", self.supervisor.config().len());
+        tell::debug!("{} jobs are configured", self.supervisor.config().len());
     }
 
     /// Sends and listens where the live configuration says. One that comes
@@ -165,8 +167,8 @@ impl Shell {
 fn tell(problem: &Problem<'_>, file: &CStr) {
     let record = problem.record(file.to_bytes());
     match problem.severity() {
-        Severity::Error => ::log::error!("{record}"),
-        Severity::Warning => ::log::warn!("{record}"),
+        Severity::Error => tell::error!("{record}"),
+        Severity::Warning => tell::warning!("{record}"),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::daemon::is_process_one;
 use super::errno::Meaning;
+use super::tell;
 use crate::time::Instant;
 use core::time::Duration;
 use nix::errno::Errno;
@@ -40,7 +41,7 @@ impl Rest {
         if !is_there() {
             return true;
         }
-        ::log::info!(target: "pmtr", "sending SIGTERM to what jobs have left");
+        tell::info!("sending SIGTERM to what jobs have left");
         send(Signal::SIGTERM);
         self.step = Step::Asked { kill_at: now + GRACE, look_at: now + PAUSE };
         false
@@ -55,7 +56,7 @@ impl Rest {
             return false;
         }
         if is_there() {
-            ::log::info!(target: "pmtr", "sending SIGKILL to what jobs have left");
+            tell::info!("sending SIGKILL to what jobs have left");
             send(Signal::SIGKILL);
         }
         self.step = Step::Idle;
@@ -78,7 +79,7 @@ fn is_there() -> bool {
 
 fn send(what: Signal) {
     if let Err(error) = signal(what) {
-        ::log::error!("cannot send {what} to what jobs have left: {}", error.meaning());
+        tell::error!("cannot send {what} to what jobs have left: {}", error.meaning());
     }
 }
 

@@ -7,12 +7,14 @@ use super::rest::Rest;
 use super::signals::{Request, Signals};
 use super::spawn::{self, Report, Spawner};
 use super::state::State;
+use super::std::boxed::Box;
 use super::std::os::fd::AsFd;
 use super::std::prelude::v1::*;
 use super::std::sync::MutexGuard;
 use super::std::{env, ffi::CString, io, os::unix::ffi::OsStringExt};
 use super::streams::{StreamId, Streams};
 use super::tables::{self, Files};
+use super::tell;
 use super::timer::Timer;
 use super::trouble::{Part, Troubles};
 use super::udp::Udp;
@@ -39,7 +41,8 @@ pub struct Shell {
     timer: Timer,
     spawner: Spawner,
     pub(super) files: MutexGuard<'static, Files>,
-    pub(super) udp: Udp,
+    /// On the heap, of which a page is in use anyway; the stack may need one more for it.
+    pub(super) udp: Box<Udp>,
     pub(super) state: State,
     pub(super) config: ConfigFile,
     /// Where relative paths of jobs without a `dir` start.
@@ -76,7 +79,7 @@ impl Shell {
             timer: Timer::new()?,
             spawner: Spawner::new(limit)?,
             files,
-            udp: Udp::new(),
+            udp: Box::new(Udp::new()),
             state,
             config,
             cwd: current_dir()?,
@@ -111,22 +114,25 @@ impl Shell {
         pages::give_back_heap();
         heap::seal();
         let mut ready = Ready::new();
-        loop {
-            let is_more_to_do = self.act();
-            let now = clock::now();
-            if self.rest.look(now) {
-                self.leave(now);
-            }
-            self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
-            let is_more_to_read = self.streams.turn(now, &self.poller);
-            self.hear_of_streams();
-            log::flush(now, Some(&self.poller));
-            if self.is_over(now) {
-                return;
-            }
-            self.wait(&mut ready, is_more_to_read || is_more_to_do);
+        while let Some(is_more) = self.turn() {
+            self.wait(&mut ready, is_more);
             self.look();
         }
+    }
+
+    /// Does what is to be done before the next events. Returns whether there is more; None: it is over.
+    #[inline(never)] // as `run`
+    fn turn(&mut self) -> Option<bool> {
+        let is_more_to_do = self.act();
+        let now = clock::now();
+        if self.rest.look(now) {
+            self.leave(now);
+        }
+        self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
+        let is_more_to_read = self.streams.turn(now, &self.poller);
+        self.hear_of_streams();
+        log::flush(now, Some(&self.poller));
+        (!self.is_over(now)).then_some(is_more_to_read || is_more_to_do)
     }
 
     /// Waits for events, but not while there is more to do, and hears them.
@@ -276,7 +282,7 @@ impl Shell {
         if !again {
             let job = self.supervisor.job_of(pid);
             let name = job.map_or(Name::NONE, |job| self.supervisor.name(job));
-            ::log::error!("job {name} [{pid}]: cannot send {}: {errno}", number(signal));
+            tell::error!("job {name} [{pid}]: cannot send {}: {errno}", number(signal));
         }
         self.supervisor.handle(now, Event::Unsent { pid });
     }
@@ -287,7 +293,7 @@ impl Shell {
             Ok(false) => {}
             Err(errno) => {
                 let name = self.supervisor.name(job);
-                ::log::error!("job {name}: cannot kill its process group {pgid}: {errno}");
+                tell::error!("job {name}: cannot kill its process group {pgid}: {errno}");
             }
         }
         self.state.ended(job.slot() as u16);
@@ -352,7 +358,7 @@ impl Shell {
     fn warn_of_cpus(&self, pid: i32) {
         if let Some(job) = self.supervisor.job_of(pid) {
             let name = self.supervisor.name(job);
-            ::log::warn!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
+            tell::warning!("job {name} [{pid}]: none of its cpus can be used, it runs on any");
         }
     }
 }
@@ -373,6 +379,6 @@ fn current_dir() -> io::Result<CString> {
 /// end. A kernel that does not know how leaves them to process 1.
 fn adopt_orphans() {
     if let Err(errno) = set_child_subreaper(true) {
-        ::log::debug!("no child subreaper: {}", errno.meaning());
+        tell::debug!("no child subreaper: {}", errno.meaning());
     }
 }

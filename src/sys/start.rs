@@ -17,6 +17,7 @@ use super::std::path::{Path, PathBuf};
 use super::std::prelude::v1::*;
 use super::std::{eprintln, ffi::OsString, format, println};
 use super::tables::{take, FILES, TABLES};
+use super::tell;
 use super::{clock, log};
 use crate::limits::MAX_INHERITED_ENV;
 
@@ -92,7 +93,7 @@ fn supervise(options: Options) -> u8 {
     match done {
         Ok(()) => DONE,
         Err(reason) => {
-            ::log::error!("{reason}");
+            tell::error!("{reason}");
             log::flush(clock::now(), None);
             FAILED
         }
@@ -173,7 +174,7 @@ fn start_log(options: &Options) {
 fn warn_of_environment() {
     let left_out = spawn::left_out();
     if left_out > 0 {
-        ::log::warn!(
+        tell::warning!(
             "jobs do not get the last {left_out} variables of pmtr's environment: \
              there are more than {MAX_INHERITED_ENV}"
         );

@@ -6,6 +6,7 @@
 
 use super::errno::Meaning;
 use super::std::prelude::v1::*;
+use super::tell;
 use crate::name::Name;
 use core::fmt;
 use core::time::Duration;
@@ -64,7 +65,7 @@ impl Troubles {
                 self.is_fresh = true;
                 if self.told & bit == 0 && errno != Errno::EINTR {
                     self.told |= bit;
-                    ::log::error!("{part}: {}; it is tried again", errno.meaning());
+                    tell::error!("{part}: {}; it is tried again", errno.meaning());
                 }
                 None
             }

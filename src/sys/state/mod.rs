@@ -33,6 +33,7 @@ use super::std::{
     prelude::v1::*,
     thread, vec,
 };
+use super::tell;
 use crate::limits::MAX_JOBS;
 use crate::name::Name;
 use crate::process::Process;
@@ -191,7 +192,7 @@ impl State {
 
     fn complain_once(&mut self, written: Result<(), Errno>) {
         if let (Err(errno), false) = (written, self.is_failing) {
-            log::warn!(
+            tell::warning!(
                 "cannot write to the state file: {}: if pmtr is killed, a job may run twice",
                 errno.meaning()
             );

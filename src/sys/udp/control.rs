@@ -2,6 +2,7 @@
 
 use super::super::std::net::SocketAddr;
 use super::super::std::prelude::v1::*;
+use super::super::tell;
 use super::mapped;
 use super::quota::{Quota, WINDOW};
 use crate::config::Address;
@@ -36,12 +37,12 @@ impl Complaints {
         let ip = mapped(from.ip());
         if !senders.is_empty() && !senders.iter().any(|sender| sender.contains(ip)) {
             if self.refused.allows(now) {
-                ::log::warn!("refused control msg from {}", from.ip());
+                tell::warning!("refused control msg from {}", from.ip());
             }
             return false;
         }
         let shown = &datagram[..datagram.len().min(CONTROL_BYTES)];
-        ::log::debug!("received [{}] from {from}", Lossy(shown));
+        tell::debug!("received [{}] from {from}", Lossy(shown));
         if datagram.len() > CONTROL_BYTES {
             self.invalid(now);
             return false;
@@ -75,13 +76,13 @@ impl Complaints {
 
     fn invalid(&mut self, now: Instant) {
         if self.invalid.allows(now) {
-            ::log::error!("invalid control msg");
+            tell::error!("invalid control msg");
         }
     }
 
     fn unknown(&mut self, now: Instant, name: &[u8]) {
         if self.unknown.allows(now) {
-            ::log::info!("control msg for unknown job {}", Lossy(name));
+            tell::info!("control msg for unknown job {}", Lossy(name));
         }
     }
 
@@ -95,13 +96,13 @@ impl Complaints {
     pub(super) fn turn(&mut self, now: Instant) {
         let seconds = WINDOW.as_secs();
         if let Some(count) = self.invalid.overdue(now) {
-            ::log::error!("{count} more invalid control msgs in {seconds} s");
+            tell::error!("{count} more invalid control msgs in {seconds} s");
         }
         if let Some(count) = self.unknown.overdue(now) {
-            ::log::info!("{count} more control msgs for unknown jobs in {seconds} s");
+            tell::info!("{count} more control msgs for unknown jobs in {seconds} s");
         }
         if let Some(count) = self.refused.overdue(now) {
-            ::log::warn!("{count} more refused control msgs in {seconds} s");
+            tell::warning!("{count} more refused control msgs in {seconds} s");
         }
     }
 }

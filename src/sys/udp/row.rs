@@ -4,6 +4,7 @@ use super::super::poll::{Interest, Poller, Token};
 use super::super::std::net::{IpAddr, SocketAddr, UdpSocket};
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
+use super::super::tell;
 use super::lookup::Lookup;
 use super::pace::Pace;
 use super::socket::{self, Destination};
@@ -199,7 +200,7 @@ impl Row {
     fn tell(&mut self, trouble: Trouble, config: &Config, address: &Address) {
         if self.told != Some(trouble) {
             self.told = Some(trouble);
-            ::log::warn!("{}", Told { config, address, trouble });
+            tell::warning!("{}", Told { config, address, trouble });
         }
     }
 
@@ -209,8 +210,8 @@ impl Row {
         if self.told.take().is_some() {
             let text = config.address_text(address);
             match address.used_for {
-                AddressUse::Report => ::log::info!("reporting to {text}"),
-                AddressUse::Listen => ::log::info!("listening on {text}"),
+                AddressUse::Report => tell::info!("reporting to {text}"),
+                AddressUse::Listen => tell::info!("listening on {text}"),
             }
         }
     }

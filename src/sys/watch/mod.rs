@@ -19,6 +19,7 @@ use super::std::ffi::CStr;
 use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::prelude::v1::*;
+use super::tell;
 use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_WATCHES, WATCH_BYTES};
 use crate::list::List;
@@ -164,7 +165,7 @@ impl Watch {
     pub fn start(&mut self) {
         let inotify = Inotify::init();
         if let Err(error) = &inotify {
-            log::warn!(
+            tell::warning!(
                 "no inotify ({error}): looking at the files every {} seconds",
                 LOOK_EVERY.as_secs()
             );
@@ -218,7 +219,7 @@ impl Watch {
                 errno => Errno::from_raw(errno).meaning(),
             };
             let seconds = LOOK_EVERY.as_secs();
-            log::warn!(
+            tell::warning!(
                 "not all files can be watched ({why}): looking at them every {seconds} seconds"
             );
         }
