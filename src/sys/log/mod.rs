@@ -58,7 +58,7 @@ use ::log::{Level, LevelFilter, Metadata, Record};
 use ::syslog::Severity;
 
 /// The target of a message that is more than an error:
-/// what has it is sent with severity crit ([`tell::critical`](super::tell)).
+/// `log::error!(target: CRITICAL, …)` is sent with severity crit.
 pub const CRITICAL: &str = "crit";
 
 /// Whether what is logged is echoed to stderr.
