@@ -69,8 +69,10 @@
 //! - **libc calls `main`, not Rust's runtime**: what that does before is in
 //!   [`sys::start`], but for a handler of stack overflows, for which it would look through
 //!   /proc/self/maps. The program stays position-independent, though every page
-//!   with a pointer in it, 20 kB, becomes the process's own when it is loaded: a
-//!   daemon of root's is not to be where everybody expects it.
+//!   with a pointer in it, 12 kB, becomes the process's own when it is loaded: a
+//!   daemon of root's is not to be where everybody expects it. So that there are few such pages,
+//!   tables have their texts in themselves ([`short`]), libc has those of errors, and what pmtr says
+//!   comes from one place.
 //! - **What waiting does not need is given back** before pmtr waits: the stack below,
 //!   the file's text, the stack of started processes (madvise(2)).
 //! - **Users are looked up by the child**: always as the system has them now,
