@@ -64,8 +64,8 @@
 //!   it before reaping knows why; a successful start costs nothing.
 //! - **A process is started in pmtr's own memory** (clone(2) as vfork(2) does it) where nothing on
 //!   its way to its program can hold it up: that costs a third of a fork(2). Where
-//!   a user is looked up, a file opened that may be a FIFO, or the program is not
-//!   known to be at hand, it is a copy, and pmtr goes on.
+//!   a user is looked up, a file opened that may be a FIFO, the program is not
+//!   known to be at hand, or the kernel is older than 5.16, it is a copy, and pmtr goes on.
 //! - **libc calls `main`, not Rust's runtime**: what that does before is in
 //!   [`sys::start`], but for a handler of stack overflows, for which it would look through
 //!   /proc/self/maps. The program stays position-independent, though every page

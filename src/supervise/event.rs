@@ -96,13 +96,16 @@ pub struct Failure {
     pub errno: Errno,
 }
 
+/// How much room there is for the text of an error: none of libc's is longer.
+pub const ERRNO_TEXT_BYTES: usize = 64;
+
 /// An error number of the kernel with its text (errno(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno {
     /// The number.
     pub code: i32,
     /// What it means.
-    pub text: Short<64>,
+    pub text: Short<ERRNO_TEXT_BYTES>,
 }
 
 /// The steps between fork and exec, in their order.

@@ -28,7 +28,7 @@ mod table;
 mod unsent;
 
 pub use action::{Action, StopSignal};
-pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable};
+pub use event::{Errno, Event, ExitStatus, Failure, Stage, Unreadable, ERRNO_TEXT_BYTES};
 pub use job::{KILL_DELAY, RESTART_DELAY, SPAWN_PAUSE, TELL_DELAY};
 pub use status::{Run, Status};
 pub use supervisor::{Supervisor, DO_NOT_RESTART};

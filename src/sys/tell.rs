@@ -1,7 +1,7 @@
 //! What pmtr says, on its way to the facade of the `log` crate.
 //!
-//! The facade's own macros keep the place of each call in a table of pointers, which is memory of
-//! each process (see [`crate::short`]), and nobody is told of. Here is one place for all.
+//! The facade's own macros keep the place in the source of each call, behind a pointer: that is memory of
+//! each process (see [`crate::short`]), for what no log shows. Here is one place for all.
 
 use ::log::Level;
 use core::fmt::Arguments;
