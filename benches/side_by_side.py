@@ -171,7 +171,9 @@ class Pmtr(Supervisor):
 
     def start(self, jobs):
         self.write(jobs)
-        more = ["--state-dir", str(self.dir / "state")]
+        # In memory, as /run/pmtr is.
+        state = Path("/dev/shm") / self.dir.name if PRIVATE_DEV else self.dir / "state"
+        more = ["--state-dir", str(state)]
         self.popen([self.program, *self.options, str(self.dir / "pmtr.conf"), *more])
 
     def add(self, jobs):
