@@ -8,7 +8,7 @@
 //! environment variable of the name given there (a recipe exports it). A value
 //! that is not a number, or out of range, does not compile.
 //!
-//! All tables are zeros at first (`.bss`), so a capacity takes up address
+//! All tables are zeros at first (see `sys::tables`), so a capacity takes up address
 //! space, and memory only as far as it is used: 1,024 jobs of which 24 are
 //! there cost what 24 of 24 cost. What the tables take at most is
 //! [`TOTAL_BYTES`]; `pmtr --limits` shows it, and there is nothing else but

@@ -13,7 +13,9 @@ use std::panic;
 
 use pmtr::sys::heap::Heap;
 
+/// Its bytes are hardly ever needed: they stand with the tables (see `sys::tables`).
 #[global_allocator]
+#[link_section = ".llvm.linkonce.b.tables"]
 static HEAP: Heap<System> = Heap::new(System);
 
 /// The exit status of a program that has panicked.

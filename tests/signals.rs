@@ -60,6 +60,24 @@ fn a_storm_of_every_signal_changes_nothing() {
     assert_eq!(world.stop(), Some(0));
 }
 
+/// With a handler, a fault of pmtr's own would be raised for ever instead of ending it, and so would be
+/// what stops those that write to a terminal.
+#[test]
+fn no_signal_is_caught_that_would_come_back_at_once() {
+    if skipped("no_signal_is_caught_that_would_come_back_at_once") {
+        return;
+    }
+    let world = World::with(&sleepers("a"));
+    world.started("a");
+    let caught = u64::from_str_radix(&process::status(world.pid(), "SigCgt"), 16).unwrap();
+    assert_ne!(caught & 1 << (libc::SIGUSR1 - 1), 0, "{caught:x}");
+    let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+    let others = [libc::SIGSYS, libc::SIGABRT, libc::SIGTTIN, libc::SIGTTOU, libc::SIGPIPE];
+    for signal in faults.into_iter().chain(others) {
+        assert_eq!(caught & 1 << (signal - 1), 0, "signal {signal} is caught: {caught:x}");
+    }
+}
+
 #[test]
 fn a_storm_of_requests_is_obeyed_and_ends() {
     let mut world = World::with(&sleepers("a"));

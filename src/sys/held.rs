@@ -1,5 +1,5 @@
 //! A descriptor in a row of a table whose unused rows are all zeros, which an
-//! `Option<OwnedFd>` would not be: the table would not be in `.bss`.
+//! `Option<OwnedFd>` would not be: the table would be a part of the file.
 
 use super::std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use super::std::prelude::v1::*;

@@ -148,7 +148,10 @@ impl Shell {
             tables::give_back_datagram();
         }
         let found = self.poller.wait(ready, is_idle);
-        for n in 0..self.troubles.note(Part::Wait, found).unwrap_or(0) {
+        let found = self.troubles.note(Part::Wait, found).unwrap_or(0);
+        // A signal that means nothing has left its frame on the stack.
+        self.was_deep |= is_idle && found == 0;
+        for n in 0..found {
             self.on_ready(ready.token(n));
         }
         if self.is_unreaped {

@@ -1,10 +1,13 @@
 //! Signals as something to read (signalfd(2)).
 //!
-//! Every signal is blocked or ignored for the whole life of the supervisor: none
-//! can interrupt it or end it but by being read here, save those that cannot be
-//! blocked. Those without a meaning are ignored, and not only blocked: each real-time
-//! signal that is pending takes up one of those that its user may have queued
-//! (signal(7), `RLIMIT_SIGPENDING`).
+//! Those that mean something are blocked for the whole life of the supervisor, and none of the others
+//! can end it, save those that nobody can do anything about. They are let in, to
+//! nothing: each real-time signal that is blocked and pending takes up one of those that its user may have
+//! queued (signal(7), `RLIMIT_SIGPENDING`).
+//!
+//! A signal that is ignored stays so in a program that is started, so that every job would have
+//! to have it undone by a call of the kernel; what it has a handler for is undone by execve(2). So as many as
+//! can be have a handler, which does nothing.
 
 use super::disposition;
 use super::std::os::fd::{AsFd, BorrowedFd};
@@ -39,12 +42,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks all signals, ignores those without a meaning, and opens the
+    /// Blocks the signals that have a meaning, makes the others have no effect, and opens the
     /// descriptor; close-on-exec, non-blocking.
     pub fn new() -> Result<Self, Errno> {
         SigSet::all().thread_block()?;
         let heard = SigSet::from_iter(HEARD);
-        ignore_others();
+        let_others_in();
         let fd = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Signals { fd })
     }
@@ -65,21 +68,43 @@ impl Signals {
 const HEARD: [Signal; 5] =
     [Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
 
-/// One that is blocked is kept though it is ignored: these are let in.
-fn ignore_others() {
+/// Makes signals that mean nothing have no effect. One that is blocked is kept even so: these are let in.
+fn let_others_in() {
     // SAFETY: all zeros is a set, which is emptied before it is used.
-    let mut ignored: libc::sigset_t = unsafe { core::mem::zeroed() };
+    let mut others: libc::sigset_t = unsafe { core::mem::zeroed() };
     // SAFETY: a set of ours.
-    unsafe { libc::sigemptyset(&mut ignored) };
-    let others = (1..=libc::SIGRTMAX()).filter(|&signal| HEARD.iter().all(|&h| h as i32 != signal));
+    unsafe { libc::sigemptyset(&mut others) };
+    let is_other = |signal: &i32| HEARD.iter().all(|&heard| heard as i32 != *signal);
     // What the kernel does not let go (SIGKILL, SIGSTOP) stays as it is.
-    for signal in others.filter(|&signal| disposition::ignore(signal)) {
+    for signal in (1..=libc::SIGRTMAX()).filter(is_other).filter(|&signal| has_no_effect(signal)) {
         // SAFETY: a set of ours, and a signal that there is.
-        unsafe { libc::sigaddset(&mut ignored, signal) };
+        unsafe { libc::sigaddset(&mut others, signal) };
     }
     // SAFETY: reads the set, and writes nothing to a null pointer.
-    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &ignored, core::ptr::null_mut()) };
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &others, core::ptr::null_mut()) };
 }
+
+/// Makes a signal have no effect; whether that can be.
+fn has_no_effect(signal: i32) -> bool {
+    let is_sent = SENT.iter().any(|&sent| sent as i32 == signal) || signal >= libc::SIGRTMIN();
+    (is_sent && disposition::catch(signal)) || disposition::ignore(signal)
+}
+
+/// The signals, besides the real-time ones, that have a reason outside of the process, or that let it go
+/// on where it is. With a handler for one of the others it would fail again and again (SIGSEGV, SIGTTOU), or would
+/// be woken up for what it has been told already (SIGPIPE).
+const SENT: [Signal; 10] = [
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGSTKFLT,
+    Signal::SIGXCPU,
+    Signal::SIGXFSZ,
+];
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {

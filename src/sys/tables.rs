@@ -5,6 +5,11 @@
 //! written to for the first time, and not before. A small configuration is to
 //! take few pages, so each table has what is always used next to its first
 //! rows, at the beginning of a page, and no row is touched without need.
+//!
+//! They have a section of their own. In `.bss` there would be whole pages of them between the few bytes of
+//! the other statics, and that would begin with a page, as a table does: now it goes on where
+//! `.data` ends, and both are one page. The name is one that makes a section of
+//! zeros for LLVM, and that no linker puts into another section.
 
 use super::config_file::Text;
 use super::log::Log;
@@ -17,6 +22,7 @@ use crate::supervise::Supervisor;
 use core::ops::Deref;
 
 /// The tables of a few rows, which begin with a page each: with 24 jobs they take no more.
+#[link_section = ".llvm.linkonce.b.tables"]
 pub(super) static TABLES: Tables = Tables {
     log: Page(Mutex::new(Log::new())),
     supervisor: Page(Mutex::new(Supervisor::new())),
@@ -24,7 +30,8 @@ pub(super) static TABLES: Tables = Tables {
     datagram: Page(Mutex::new([0; DATAGRAM_BYTES])),
 };
 
-/// What is watched and read. A few rows share a page with other statics of the program.
+/// What is watched and read.
+#[link_section = ".llvm.linkonce.b.tables"]
 pub(super) static FILES: Mutex<Files> =
     Mutex::new(Files { watch: Watch::new(), text: Text::new() });
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, str};
@@ -22,9 +23,14 @@ use tempfile::{NamedTempFile, TempDir};
 /// Nobody's uid and gid on Debian, and on most others.
 pub const NOBODY: u32 = 65534;
 
+/// In an emulator the tests wait for each other. Whatever one thread has when another one starts a
+/// process, a lock of QEMU's too, nobody lets go of in the copy. pmtr has one thread.
+static ALONE: Mutex<()> = Mutex::new(());
+
 pub struct World {
     dir: TempDir,
     pub spawner: Spawner,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl World {
@@ -34,10 +40,12 @@ impl World {
 
     /// A world whose jobs get this limit on open files.
     pub fn with_files(files: Limit) -> Self {
+        let alone = || ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = super::skip::emulated().then(alone);
         let dir = TempDir::new().unwrap();
         // Other users are to get in.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        World { dir, spawner: Spawner::new(files).unwrap() }
+        World { dir, spawner: Spawner::new(files).unwrap(), _alone }
     }
 
     /// The next process that did not get as far as its program.

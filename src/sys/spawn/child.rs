@@ -70,7 +70,7 @@ pub(super) struct Start<'a> {
     pub(super) supervisor: i32,
     /// When it was about to.
     pub(super) before: Instant,
-    /// The signals whose dispositions are not those by default.
+    /// The signals whose dispositions are to become those by default.
     pub(super) disposed: Signals,
     /// Whether it is a [guest](super::clone).
     pub(super) is_guest: bool,

@@ -14,7 +14,7 @@
 //! - whose program and `dir` are at hand (see `at_hand`): slow disks, and file systems of
 //!   other hosts, which may not answer at all, are waited for by copies, too;
 //! - and only if the pipe of failures has room for what all jobs can tell, as pmtr
-//!   does not read it meanwhile.
+//!   does not read it meanwhile, and what the process needs has a low number.
 //!
 //! There are none before Linux 5.16: if a process dumps core there, the kernel ends all that share its
 //! memory (core(5)). Somebody's SIGQUIT to a job that is just starting would end pmtr.
@@ -25,15 +25,13 @@ use super::super::std::os::fd::{AsRawFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
 use super::at_hand::is_at_hand;
 use super::child::{self, Start};
+use super::limit::LOW_FILES;
 use crate::config::JobView;
 use nix::errno::Errno;
 use nix::libc::{self, c_long};
 use nix::sched::{unshare, CloneFlags};
 use nix::sys::utsname::uname;
 use nix::unistd::{fork, ForkResult};
-
-/// The descriptors below this one go with a guest; there are as few others to be looked at.
-const LEFT_FILES: c_int = 64;
 
 /// A sanitizer takes what guests leave on their stack for broken memory: with this variable set, a
 /// build has none (`ci/sanitizers`).
@@ -65,9 +63,10 @@ pub(super) fn can_be_guest(job: JobView<'_>) -> bool {
     !waits && !starves && job.dir().map_or(true, is_at_hand) && is_at_hand(job.program())
 }
 
-/// Whether a guest can take this descriptor with it.
+/// Whether a guest takes this descriptor with it, which is so for all that it needs unless pmtr was started
+/// with many, or may have only few.
 pub(super) fn goes_along(fd: BorrowedFd<'_>) -> bool {
-    fd.as_raw_fd() < LEFT_FILES
+    fd.as_raw_fd() < LOW_FILES
 }
 
 /// Starts a guest, which runs on `stack`; returns when it needs that no more.
@@ -101,7 +100,7 @@ pub(super) fn copy(start: &Start<'_>) -> Result<i32, Errno> {
 pub(super) fn leave_files() -> Result<(), Errno> {
     const LAST: c_long = c_uint::MAX as c_long;
     const UNSHARE: c_long = libc::CLOSE_RANGE_UNSHARE as c_long;
-    let first = c_long::from(LEFT_FILES);
+    let first = c_long::from(LOW_FILES);
     // SAFETY: closes descriptors of this process alone, which is about to become another program.
     match unsafe { libc::syscall(libc::SYS_close_range, first, LAST, UNSHARE) } {
         0 => Ok(()),

@@ -1,11 +1,14 @@
 //! Resource limits (prlimit(2)), 64 bits wide on every machine.
 
+use core::ffi::c_int;
 use core::ptr;
 
-use super::super::std::os::fd::{AsRawFd, BorrowedFd};
+use super::super::std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use super::super::std::prelude::v1::*;
 use crate::config::Resource;
 use crate::limits::{MAX_ADDRESSES, MAX_STREAMS};
 use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg};
 use nix::libc::{self, c_long};
 
 /// A soft and a hard limit; `u64::MAX` is infinity. Laid out as the kernel's
@@ -26,9 +29,15 @@ impl Limit {
     }
 }
 
-/// How many descriptors pmtr needs: a pipe for each stream, its sockets, and a
-/// few more for itself and for what it opens for a moment.
-const FILES: u64 = (MAX_STREAMS + MAX_ADDRESSES + 64) as u64;
+/// How many descriptors pmtr needs: a pipe for each stream, and below these its sockets, and a few
+/// more for itself and for what it opens for a moment.
+const FILES: u64 = MAX_STREAMS as u64 + LOW_FILES as u64 + KEPT_FREE + 1;
+
+/// What pmtr has open besides its ends of pipes has a lower number, if there are [`FILES`].
+/// A process that begins as a guest takes the descriptors below this one with it (see `clone`).
+pub(super) const LOW_FILES: c_int = 64;
+
+const _: () = assert!(MAX_ADDRESSES < LOW_FILES as usize / 2);
 
 /// Raises the limit on open files to what pmtr needs, as far as it may.
 /// Returns the limit as it was: what its jobs are to get.
@@ -51,11 +60,25 @@ pub fn raise_file_limit() -> Limit {
 /// configuration can still be read, and a name be looked up, when there are no more.
 const KEPT_FREE: u64 = 4;
 
-/// Whether a new descriptor leaves as many free as are to be kept. The kernel
-/// gives the lowest number, so what is above it is free.
-pub(in crate::sys) fn leaves_room(fd: BorrowedFd<'_>) -> bool {
-    let number = u64::try_from(fd.as_raw_fd()).unwrap_or(0);
-    get(Resource::Nofile).map_or(true, |limit| number + KEPT_FREE < limit.soft)
+/// Takes a new pipe for the output of a job, of which pmtr keeps the first end: that is moved out of
+/// the way, so that those who do not need it have no part in it. `EMFILE`: no more descriptors would be free than
+/// are to be kept.
+pub(in crate::sys) fn take_pipe(ours: OwnedFd, theirs: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let limit = get(Resource::Nofile).map_or(u64::MAX, |limit| limit.soft);
+    let ours = if limit < FILES { ours } else { move_up(&ours)? };
+    let numbers = [ours.as_raw_fd(), theirs.as_raw_fd()].map(|fd| u64::try_from(fd).unwrap_or(0));
+    // The kernel gives the lowest number, so what is above these is free.
+    if numbers.into_iter().all(|number| number + KEPT_FREE < limit) {
+        Ok(ours)
+    } else {
+        Err(Errno::EMFILE)
+    }
+}
+
+fn move_up(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(LOW_FILES))?;
+    // SAFETY: it is new, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 /// What stands for this process (prlimit(2)).

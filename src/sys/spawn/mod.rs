@@ -11,8 +11,8 @@ mod limit;
 mod report;
 mod user;
 
-use super::disposition::{disposed, Signals};
-use super::std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use super::disposition::{disposed, ignored, Signals};
+use super::std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
 use super::tables::{take, TABLES};
 use super::{clock, pages, state::Entry};
@@ -21,7 +21,6 @@ use crate::config::JobView;
 use child::Start;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::libc;
 use nix::unistd::{getpid, pipe2, read};
 use report::RECORD_BYTES;
 
@@ -29,8 +28,8 @@ pub(super) use child::{affinity, enter_dir, nice, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
-pub(super) use limit::{leaves_room, set as set_limit};
 pub use limit::{raise_file_limit, Limit};
+pub(super) use limit::{set as set_limit, take_pipe};
 pub use report::Report;
 
 /// The exit status of a process that could not become its program.
@@ -44,13 +43,13 @@ pub struct Spawner {
     reports: OwnedFd,
     /// The limit on open files that jobs get.
     files: Limit,
-    /// What is the same for all processes is asked once.
+    /// What is the same for all processes is asked once: the signals that are not as they are by default.
     disposed: Signals,
+    /// Those of them that are not undone by execve(2), which is enough where that comes at once.
+    ignored: Signals,
     /// Whether a process can begin in pmtr's own memory: what all of them can tell fits into the pipe of
     /// failures, and the kernel is not too old.
     has_guests: bool,
-    /// Has a low number, by which a process that is started gets its end of the log's pipe.
-    lent: OwnedFd,
 }
 
 impl Spawner {
@@ -61,9 +60,15 @@ impl Spawner {
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         env::prune();
-        let lent = reports.try_clone()?;
         let has_guests = report::has_room(&reports) && clone::has_guests();
-        Ok(Spawner { failures, reports, files, disposed: disposed(), has_guests, lent })
+        Ok(Spawner {
+            failures,
+            reports,
+            files,
+            disposed: disposed(),
+            ignored: ignored(),
+            has_guests,
+        })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -137,33 +142,18 @@ impl Spawner {
     /// None where it is to be a copy.
     fn spawn_guest(&self, start: &Start<'_>, stack: &mut [u8]) -> Option<nix::Result<i32>> {
         let files = start.entry.map_or([None; 2], |entry| entry.files());
-        let kept =
-            [start.reports, self.lent.as_fd()].into_iter().chain(files.into_iter().flatten());
+        let kept = [Some(start.reports), start.log].into_iter().chain(files);
         if !self.has_guests
             || !clone::can_be_guest(start.job)
-            || !kept.into_iter().all(clone::goes_along)
+            || !kept.flatten().all(clone::goes_along)
         {
             return None;
         }
-        let far = start.log.filter(|log| !clone::goes_along(*log));
-        far.map_or(Ok(()), |log| self.lend(log)).ok()?;
-        let log = far.map_or(start.log, |_| Some(self.lent.as_fd()));
-        let pid = clone::guest(&Start { log, is_guest: true, ..*start }, stack);
-        if far.is_some() {
-            // Who reads the job's output is to see its end.
-            let _ = self.lend(start.reports);
-        }
-        match pid {
+        let guest = Start { disposed: self.ignored, is_guest: true, ..*start };
+        match clone::guest(&guest, stack) {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => None,
             pid => Some(pid),
         }
-    }
-
-    /// Makes another descriptor known by a number that goes along with every guest.
-    fn lend(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
-        // SAFETY: what `lent` was open for so far is nobody else's, and it is open for `fd` then.
-        let result = unsafe { libc::dup3(fd.as_raw_fd(), self.lent.as_raw_fd(), libc::O_CLOEXEC) };
-        Errno::result(result).map(drop)
     }
 }
 

@@ -18,11 +18,8 @@ mod drops;
 use super::held::Held;
 use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
-use super::spawn::leaves_room;
-use super::std::{
-    os::fd::{AsFd, OwnedFd},
-    prelude::v1::*,
-};
+use super::spawn::take_pipe;
+use super::std::{os::fd::OwnedFd, prelude::v1::*};
 use crate::dropped::Dropped;
 use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_STREAMS, STREAMS_PER_TURN};
@@ -221,9 +218,7 @@ impl Streams {
             None => self.close_oldest(log, poller).ok_or(Errno::EMFILE)?,
         };
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
-        if !leaves_room(theirs.as_fd()) {
-            return Err(Errno::EMFILE);
-        }
+        let ours = take_pipe(ours, &theirs)?;
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let ours = Held::new(ours);
         if let Some(fd) = ours.fd() {
