@@ -380,8 +380,9 @@ fn a_flood_costs_little_and_does_not_slow_supervision() {
         let share = 10_000 * (cpu_time(world.pid()) - before) / begin.elapsed().as_millis() as u64;
         eprintln!("in a flood pmtr has {} % of a CPU", share / 10);
         is_over.store(true, Ordering::Relaxed);
-        // What is translated costs several times as much. A pmtr that reads all that comes has all of a CPU.
-        let most = if common::emulated() { 800 } else { 500 };
+        // A debug build that is translated as well takes several times as much.
+        let is_slow = common::emulated() && std::env::var_os("PMTR_BIN").is_none();
+        let most = if is_slow { 800 } else { 500 };
         assert!(share < most, "{} % of a CPU", share / 10);
     });
     assert_eq!(world.starts("a"), 1);

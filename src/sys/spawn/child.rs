@@ -4,9 +4,9 @@
 //! 0. its record in the state file, so that it is known if pmtr is killed
 //! 1. **session**: a session and a process group of its own, so that pmtr's
 //!    terminal is not the job's, and the group can be killed
-//! 2. **signals**: all dispositions default, SIGPIPE too, which Rust ignores, and
-//!    whatever pmtr was started with; then nothing is blocked, so from here on
-//!    SIGTERM ends it
+//! 2. **signals**: all dispositions default, SIGPIPE too, which pmtr ignores, and
+//!    whatever it was started with (handlers are left to execve(2) where that comes
+//!    at once); then nothing is blocked, so from here on SIGTERM ends it
 //! 3. umask 022
 //! 4. **dir**, as pmtr's user; what is relative below is relative to it
 //! 5. **user** and **groups**, looked up while there are no limits yet
