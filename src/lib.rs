@@ -62,10 +62,9 @@
 //! - **One pipe tells every failure between fork and exec**
 //!   ([`sys::spawn`]). A child writes there before it exits, so whoever reads
 //!   it before reaping knows why; a successful start costs nothing.
-//! - **A process is started in pmtr's own memory** (clone(2) as vfork(2) does it) where nothing on
-//!   its way to its program can hold it up: that costs a third of a fork(2). Where
-//!   a user is looked up, a file opened that may be a FIFO, the program is not
-//!   known to be at hand, or the kernel is older than 5.16, it is a copy, and pmtr goes on.
+//! - **Every process starts as a copy** (fork(2)), which costs more than vfork(2), but waits on its
+//!   own: a name service, a FIFO, a hung file system, or a permission to run the program
+//!   (fanotify(7)) that does not come hold up one job, and not pmtr.
 //! - **libc calls `main`, not Rust's runtime**: what that does before is in
 //!   [`sys::start`], but for a handler of stack overflows, for which it would look through
 //!   /proc/self/maps. The program stays position-independent, though every page
@@ -74,7 +73,7 @@
 //!   tables have their texts in themselves ([`short`]), libc has those of errors, and what pmtr says
 //!   comes from one place.
 //! - **What waiting does not need is given back** before pmtr waits: the stack below,
-//!   the file's text, the stack of started processes (madvise(2)).
+//!   the file's text, the last datagram (madvise(2)).
 //! - **Users are looked up by the child**: always as the system has them now,
 //!   and a name service that blocks or allocates blocks one job.
 //! - **The group of a stopped job is killed while its leader is a zombie**:

@@ -515,7 +515,6 @@ fn one_flood_does_not_starve_23_quiet_jobs() {
     world.log().collect_none_of("flood");
     world.start();
     // Where a job's line goes; no other process has to run for it to be written.
-    // (In QEMU a job is told of before it has its descriptors: there is no vfork(2).)
     let pipe = format!("/proc/{}/fd/1", world.running("quiet21"));
     let mut pipe = File::options().write(true).open(pipe).unwrap();
     let mut before_it: Vec<usize> = (0..100)

@@ -285,19 +285,6 @@ fn a_child_that_is_not_yet_its_program_holds_nothing() {
     assert!(second.is_ok(), "the child has its parent's lock");
 }
 
-/// The bug: a job's process shared pmtr's descriptors for a moment, and with them the lock, so
-/// that a start right after a kill was refused.
-#[test]
-fn what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long() {
-    if skip::skipped("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long") {
-        return;
-    }
-    let house = House::new();
-    let first = house.role("hold-with-guest");
-    first.kill();
-    assert!(house.try_open().is_ok());
-}
-
 #[test]
 fn a_configuration_is_one_by_whatever_link_it_is_named() {
     let house = House::new();
@@ -675,7 +662,6 @@ fn role() {
     match role.as_str() {
         "hold" => hold(&dir),
         "hold-with-child" => hold_with_child(&dir),
-        "hold-with-guest" => hold_with_guest(&dir),
         "orphan" => orphan(&dir),
         "spawner" => spawner(&dir),
         "full-disk" => full_disk(&dir),
@@ -715,25 +701,6 @@ fn hold_with_child(dir: &Path) -> ! {
             ready_forever(dir)
         }
     }
-}
-
-/// Has a child with the same descriptors, which ends a while after its parent.
-fn hold_with_guest(dir: &Path) -> ! {
-    let _state = open(dir);
-    let parent = std::process::id() as i32;
-    let (flags, none) = (libc::CLONE_FILES | libc::SIGCHLD, 0 as libc::c_long);
-    // SAFETY: as fork(2), for a child that only sleeps.
-    if unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), none, none, none, none) }
-        == 0
-    {
-        while getppid().as_raw() == parent {
-            sleep(Duration::from_millis(1));
-        }
-        sleep(Duration::from_millis(300));
-        // SAFETY: ends the process, and nothing else.
-        unsafe { libc::_exit(0) };
-    }
-    ready_forever(dir)
 }
 
 /// Has a child that waits for its parent's death before it writes its record.

@@ -2,9 +2,8 @@
 //!
 //! Not sigaction(3), which refuses the few that libc keeps for its threads. To a process whose parent
 //! has not ignored these they are as deadly as any other: fork(2) and execve(2) leave them so,
-//! posix_spawn(3) does not. A handler is set by sigaction(3) all the same, which knows how one returns.
+//! posix_spawn(3) does not.
 
-use core::ffi::c_int;
 use core::ptr;
 
 use super::std::prelude::v1::*;
@@ -32,35 +31,15 @@ pub(super) fn ignore(signal: i32) -> bool {
     unsafe { sigaction(signal.into(), &IGNORE, ptr::null_mut()) == 0 }
 }
 
-/// Has a signal interrupt this process, and nothing else, until it becomes another program; whether that can be.
-pub(super) fn catch(signal: i32) -> bool {
-    extern "C" fn nothing(_: c_int) {}
-    // SAFETY: all zeros is a disposition.
-    let mut handled: libc::sigaction = unsafe { core::mem::zeroed() };
-    handled.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
-    handled.sa_flags = libc::SA_RESTART;
-    // SAFETY: what the handler does may be done at any time; and nothing is written to a null pointer.
-    unsafe { libc::sigaction(signal, &handled, ptr::null_mut()) == 0 }
-}
-
 /// The signals whose dispositions are not the default ones in this process.
 pub(super) fn disposed() -> Signals {
-    those(|now| now != &DEFAULT)
-}
-
-/// Those of them that execve(2) leaves as they are.
-pub(super) fn ignored() -> Signals {
-    those(|now| now[0] == libc::SIG_IGN)
-}
-
-fn those(is_one: impl Fn(&Disposition) -> bool) -> Signals {
-    let has = |signal: &c_long| {
+    let is_disposed = |signal: &c_long| {
         let mut now = DEFAULT;
         // SAFETY: the kernel reads nothing from a null pointer, and writes less than `now` has.
         unsafe { sigaction(*signal, ptr::null(), &mut now) };
-        is_one(&now)
+        now != DEFAULT
     };
-    Signals((1..=SIGNALS).filter(has).fold(0, |set, signal| set | 1 << (signal - 1)))
+    Signals((1..=SIGNALS).filter(is_disposed).fold(0, |set, signal| set | 1 << (signal - 1)))
 }
 
 /// Makes signals do what they do by default. Async-signal-safe.

@@ -14,16 +14,6 @@ pub(super) fn whole(bytes: &mut [u8]) -> &mut [u8] {
     &mut bytes[before..][..len]
 }
 
-/// The same, or all of a buffer that has hardly a whole page where pages are large.
-pub(super) fn mostly_whole(bytes: &mut [u8]) -> &mut [u8] {
-    let (before, len) = extent(bytes.as_ptr(), bytes.len());
-    if len < bytes.len() / 2 {
-        bytes
-    } else {
-        &mut bytes[before..][..len]
-    }
-}
-
 /// Gives back the memory of a buffer: its whole pages are zeros afterwards, and
 /// take up memory when they are used again.
 pub(super) fn give_back_bytes(bytes: &mut [u8]) {

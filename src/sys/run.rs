@@ -149,8 +149,6 @@ impl Shell {
         }
         let found = self.poller.wait(ready, is_idle);
         let found = self.troubles.note(Part::Wait, found).unwrap_or(0);
-        // A signal that means nothing has left its frame on the stack.
-        self.was_deep |= is_idle && found == 0;
         for n in 0..found {
             self.on_ready(ready.token(n));
         }

@@ -1,13 +1,9 @@
 //! Signals as something to read (signalfd(2)).
 //!
 //! Those that mean something are blocked for the whole life of the supervisor, and none of the others
-//! can end it, save those that nobody can do anything about. They are let in, to
-//! nothing: each real-time signal that is blocked and pending takes up one of those that its user may have
-//! queued (signal(7), `RLIMIT_SIGPENDING`).
-//!
-//! A signal that is ignored stays so in a program that is started, so that every job would have
-//! to have it undone by a call of the kernel; what it has a handler for is undone by execve(2). So as many as
-//! can be have a handler, which does nothing.
+//! can end it, save those that nobody can do anything about. They are ignored and not blocked:
+//! each real-time signal that is blocked and pending takes up one of those that its user may have
+//! queued (signal(7), `RLIMIT_SIGPENDING`). They are not caught either: pmtr does not wake up for them.
 
 use super::disposition;
 use super::std::os::fd::{AsFd, BorrowedFd};
@@ -76,35 +72,15 @@ fn let_others_in() {
     unsafe { libc::sigemptyset(&mut others) };
     let is_other = |signal: &i32| HEARD.iter().all(|&heard| heard as i32 != *signal);
     // What the kernel does not let go (SIGKILL, SIGSTOP) stays as it is.
-    for signal in (1..=libc::SIGRTMAX()).filter(is_other).filter(|&signal| has_no_effect(signal)) {
+    for signal in
+        (1..=libc::SIGRTMAX()).filter(is_other).filter(|&signal| disposition::ignore(signal))
+    {
         // SAFETY: a set of ours, and a signal that there is.
         unsafe { libc::sigaddset(&mut others, signal) };
     }
     // SAFETY: reads the set, and writes nothing to a null pointer.
     unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &others, core::ptr::null_mut()) };
 }
-
-/// Makes a signal have no effect; whether that can be.
-fn has_no_effect(signal: i32) -> bool {
-    let is_sent = SENT.iter().any(|&sent| sent as i32 == signal) || signal >= libc::SIGRTMIN();
-    (is_sent && disposition::catch(signal)) || disposition::ignore(signal)
-}
-
-/// The signals, besides the real-time ones, that have a reason outside of the process, or that let it go
-/// on where it is. With a handler for one of the others it would fail again and again (SIGSEGV, SIGTTOU), or would
-/// be woken up for what it has been told already (SIGPIPE).
-const SENT: [Signal; 10] = [
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGALRM,
-    Signal::SIGVTALRM,
-    Signal::SIGPROF,
-    Signal::SIGIO,
-    Signal::SIGPWR,
-    Signal::SIGSTKFLT,
-    Signal::SIGXCPU,
-    Signal::SIGXFSZ,
-];
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {

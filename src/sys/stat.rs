@@ -40,12 +40,6 @@ pub(super) fn fstat(file: impl AsFd) -> Result<Stat, Errno> {
     statx(file.as_fd().as_raw_fd(), EMPTY, libc::AT_EMPTY_PATH)
 }
 
-/// Of an open file, as far as it is known without asking a file system's server.
-pub(super) fn fstat_cached(file: impl AsFd) -> Result<Stat, Errno> {
-    const CACHED: c_int = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-    statx(file.as_fd().as_raw_fd(), EMPTY, CACHED)
-}
-
 /// Of the file that a path leads to.
 pub(super) fn stat<P: ?Sized + NixPath>(path: &P) -> Result<Stat, Errno> {
     path.with_nix_path(|path| statx(AT_FDCWD.as_raw_fd(), path, 0))?

@@ -40,8 +40,7 @@ pub(super) struct Tables {
     pub log: Page<Mutex<Log>>,
     pub supervisor: Page<Mutex<Supervisor>>,
     pub streams: Page<Mutex<Streams>>,
-    /// The datagram that was read, or the one that is being written; and the stack of a
-    /// process that is being started.
+    /// The datagram that was read, or the one that is being written.
     pub datagram: Page<Mutex<[u8; DATAGRAM_BYTES]>>,
 }
 
@@ -64,8 +63,7 @@ pub struct Files {
     pub text: Text,
 }
 
-/// Gives back the memory of the datagram, in which processes that were started
-/// have had their stack.
+/// Gives back the memory of the datagram.
 pub(super) fn give_back_datagram() {
     let is_free = TABLES.datagram.try_lock().is_ok();
     if is_free {

@@ -26,7 +26,9 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("users_and_limits", NONE_YET, FOREIGN),
     ("what_only_root_may", NONE_YET, FOREIGN),
     ("what_the_user_of_a_job_may_not", NONE_YET, FOREIGN),
-    ("what_a_killed_pmtr_was_about_to_start_holds_nothing_for_long", NONE_YET, GUEST),
+    ("a_job_whose_program_may_not_run_yet_holds_up_nobody_else", NONE_YET, EMULATOR),
+    ("a_job_whose_program_may_run_at_last_runs", NONE_YET, EMULATOR),
+    ("a_wait_job_whose_program_may_not_run_yet_is_stopped_at_once", NONE_YET, EMULATOR),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
     ("neither_is_asked_for_memory_while_a_panic_is_reported", NONE_YET, "QEMU's calls are seen"),
     ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, COUNTED),
@@ -37,7 +39,7 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("ipv6_multicast_leaves_by_the_interface_that_is_named", NONE_YET, MULTICAST),
     ("multicast_leaves_by_the_interface_that_is_named", NONE_YET, MULTICAST),
     ("a_storm_of_every_signal_changes_nothing", NONE_YET, REAL_TIME),
-    ("no_signal_is_caught_that_would_come_back_at_once", NONE_YET, "QEMU has handlers of its own"),
+    ("no_signal_is_caught", NONE_YET, "QEMU has handlers of its own"),
     ("six_hundred_jobs_come_up_when_there_are_descriptors_for_them", NONE_YET, FILES),
     ("what_has_forked_twice_is_adopted_and_ended_with_its_group", 10, SUBREAPER),
     ("a_daemon_keeps_nothing_open_of_its_caller", 7, "QEMU before 7 has no close_range(2)"),
@@ -48,7 +50,7 @@ const NONE_YET: u32 = u32::MAX;
 const REAL_TIME: &str = "QEMU keeps some real-time signals, and gives others other numbers";
 const FOREIGN: &str = "the programs of this machine are another processor's for -t";
 const COUNTED: &str = "QEMU's memory is counted, which is more with every code that it translates";
-const GUEST: &str = "QEMU has no processes that share their descriptors";
+const EMULATOR: &str = "with QEMU it is QEMU that is executed, and it opens the program by itself";
 const TRACE: &str = "QEMU cannot trace a process";
 const MULTICAST: &str =
     "QEMU before 10 cannot choose the interface of multicast, and 10.0 forgets which";

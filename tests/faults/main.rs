@@ -74,8 +74,6 @@ const CALLS: &[(&str, &str, Told)] = &[
     // To read it, or to see whether it has changed or is being written.
     ("openat", "$DIR/pmtr.conf", Told::Perhaps),
     ("openat", "$DIR/", Told::OfJob),
-    // Of a program and its directory, as for openat2.
-    ("statx AT_STATX_DONT_SYNC", "", Told::Not),
     ("statx AT_STATX_SYNC_AS_STAT, STATX", "", Told::Not),
     ("statx", "", Told::Once),
     ("readlink", "", Told::Once),
@@ -103,8 +101,6 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("madvise", "", Told::Not),
     ("prlimit64", "", Told::Not),
     ("dup3", "", Told::Not),
-    // Whether a program can be begun in pmtr's own memory; else it is begun in a copy.
-    ("openat2", "", Told::Not),
 ];
 
 /// Each test here has the machine for itself: they are longer than others.
@@ -266,9 +262,8 @@ fn check_told(fault: &Fault, call: &Call, messages: &[String]) {
     let told = told(call).unwrap_or_else(|| panic!("not in the table: {call:?}"));
     let what = format!("{fault:?} of {call:?}: {messages:#?}");
     assert!(messages.len() <= 1, "told more than once: {what}");
-    // These two are nothing but life; and without vfork(2) there is fork(2).
-    let is_copied = fault.error == Errno::EPERM && call.is_called("clone CLONE_VFORK");
-    if matches!(fault.error, Errno::EINTR | Errno::EAGAIN) || is_copied {
+    // These two are nothing but life.
+    if matches!(fault.error, Errno::EINTR | Errno::EAGAIN) {
         return;
     }
     match told {

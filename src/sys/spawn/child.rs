@@ -5,8 +5,7 @@
 //! 1. **session**: a session and a process group of its own, so that pmtr's
 //!    terminal is not the job's, and the group can be killed
 //! 2. **signals**: all dispositions default, SIGPIPE too, which pmtr ignores, and
-//!    whatever it was started with (handlers are left to execve(2) where that comes
-//!    at once); then nothing is blocked, so from here on SIGTERM ends it
+//!    whatever it was started with; then nothing is blocked, so from here on SIGTERM ends it
 //! 3. umask 022
 //! 4. **dir**, as pmtr's user; what is relative below is relative to it
 //! 5. **user** and **groups**, looked up while there are no limits yet
@@ -25,10 +24,8 @@
 //! The first step that fails ends it all: it is written to the pipe of
 //! failures, and the child exits with 127.
 //!
-//! A supervisor has one thread, so the child may do whatever pmtr may. Most children
-//! run in pmtr's memory (see `clone`): they allocate nothing, and write nowhere but to
-//! their own stack, where their tables are. Only what looks a user up is a copy, for
-//! which libc allocates. Nothing here can panic.
+//! A supervisor has one thread, so the child may do whatever pmtr may, and its memory is
+//! its own: libc may allocate when it looks a user up. Nothing here can panic.
 
 use core::convert::Infallible;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, CStr};
@@ -36,7 +33,6 @@ use core::mem::{size_of, ManuallyDrop};
 
 use super::super::std::os::fd::{AsFd, BorrowedFd};
 use super::super::std::prelude::v1::*;
-use super::clone::leave_files;
 use super::env::{own_ptr, point, Environment, Pointers, UserText};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
@@ -72,8 +68,6 @@ pub(super) struct Start<'a> {
     pub(super) before: Instant,
     /// The signals whose dispositions are to become those by default.
     pub(super) disposed: Signals,
-    /// Whether it is a [guest](super::clone).
-    pub(super) is_guest: bool,
 }
 
 /// Why it came to nothing; the code 0 is an unknown user.
@@ -100,9 +94,6 @@ pub(super) fn run(start: &Start<'_>) -> ! {
 
 fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     let job = start.job;
-    if start.is_guest {
-        leave_files().map_err(at(Stage::Session))?;
-    }
     record(start);
     setsid().map_err(at(Stage::Session))?;
     default_signals(start.disposed).map_err(at(Stage::Signals))?;
@@ -322,7 +313,7 @@ fn mark_each() {
 /// `env`, `cmd`.
 ///
 /// Only a job that needs them pays for the tables of an environment of its own:
-/// every page of the stack that is used here is one more that pmtr has, or a copy gets.
+/// every page of the stack that is used here is one more that the child gets.
 fn execute(start: &Start<'_>, user: Option<&User>) -> Result<Infallible, Failed> {
     match user {
         Some(user) => execute_as(start, user),

@@ -1,14 +1,12 @@
 //! Resource limits (prlimit(2)), 64 bits wide on every machine.
 
-use core::ffi::c_int;
 use core::ptr;
 
-use super::super::std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use super::super::std::os::fd::{AsRawFd, OwnedFd};
 use super::super::std::prelude::v1::*;
 use crate::config::Resource;
 use crate::limits::{MAX_ADDRESSES, MAX_STREAMS};
 use nix::errno::Errno;
-use nix::fcntl::{fcntl, FcntlArg};
 use nix::libc::{self, c_long};
 
 /// A soft and a hard limit; `u64::MAX` is infinity. Laid out as the kernel's
@@ -29,15 +27,14 @@ impl Limit {
     }
 }
 
-/// How many descriptors pmtr needs: a pipe for each stream, and below these its sockets, and a few
+/// The number of descriptors that pmtr needs: a pipe for each stream, its sockets, and a few
 /// more for itself and for what it opens for a moment.
-const FILES: u64 = MAX_STREAMS as u64 + LOW_FILES as u64 + KEPT_FREE + 1;
+const FILES: u64 = MAX_STREAMS as u64 + OTHER_FILES + KEPT_FREE + 1;
 
-/// What pmtr has open besides its ends of pipes has a lower number, if there are [`FILES`].
-/// A process that begins as a guest takes the descriptors below this one with it (see `clone`).
-pub(super) const LOW_FILES: c_int = 64;
+/// The most descriptors that pmtr has open besides its ends of pipes.
+const OTHER_FILES: u64 = 64;
 
-const _: () = assert!(MAX_ADDRESSES < LOW_FILES as usize / 2);
+const _: () = assert!(MAX_ADDRESSES < OTHER_FILES as usize / 2);
 
 /// Raises the limit on open files to what pmtr needs, as far as it may.
 /// Returns the limit as it was: what its jobs are to get.
@@ -60,25 +57,17 @@ pub fn raise_file_limit() -> Limit {
 /// configuration can still be read, and a name be looked up, when there are no more.
 const KEPT_FREE: u64 = 4;
 
-/// Takes a new pipe for the output of a job, of which pmtr keeps the first end: that is moved out of
-/// the way, so that those who do not need it have no part in it. `EMFILE`: no more descriptors would be free than
-/// are to be kept.
-pub(in crate::sys) fn take_pipe(ours: OwnedFd, theirs: &OwnedFd) -> Result<OwnedFd, Errno> {
+/// Checks that a new pipe for the output of a job leaves some descriptors free. `EMFILE`: too few
+/// would be left.
+pub(in crate::sys) fn leaves_some(pipe: [&OwnedFd; 2]) -> Result<(), Errno> {
     let limit = get(Resource::Nofile).map_or(u64::MAX, |limit| limit.soft);
-    let ours = if limit < FILES { ours } else { move_up(&ours)? };
-    let numbers = [ours.as_raw_fd(), theirs.as_raw_fd()].map(|fd| u64::try_from(fd).unwrap_or(0));
+    let numbers = pipe.map(|end| u64::try_from(end.as_raw_fd()).unwrap_or(0));
     // The kernel gives the lowest number, so what is above these is free.
     if numbers.into_iter().all(|number| number + KEPT_FREE < limit) {
-        Ok(ours)
+        Ok(())
     } else {
         Err(Errno::EMFILE)
     }
-}
-
-fn move_up(fd: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let moved = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(LOW_FILES))?;
-    // SAFETY: it is new, and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
 /// What stands for this process (prlimit(2)).

@@ -1,35 +1,35 @@
 //! Starts jobs (fork(2), execve(2)).
 //!
-//! The supervisor only makes a process; everything else happens in the child, see
-//! `child`. All children tell what they failed in over one pipe.
+//! The supervisor only forks; everything else happens in the child, see `child`. The
+//! child has memory of its own, so nothing that it waits for holds the supervisor up: a
+//! name service, a FIFO, a file system that does not answer, a program that execve(2)
+//! may not run before somebody permits it (fanotify(7)). All children report what they
+//! failed in over one pipe.
 
-mod at_hand;
 mod child;
-mod clone;
 mod env;
 mod limit;
 mod report;
 mod user;
 
-use super::disposition::{disposed, ignored, Signals};
+use super::disposition::{disposed, Signals};
 use super::std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::std::{io, prelude::v1::*};
-use super::tables::{take, TABLES};
-use super::{clock, pages, state::Entry};
+use super::{clock, state::Entry};
 
 use crate::config::JobView;
 use child::Start;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::unistd::{getpid, pipe2, read};
+use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
 pub(super) use child::{affinity, enter_dir, nice, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
+pub(super) use limit::{leaves_some, set as set_limit};
 pub use limit::{raise_file_limit, Limit};
-pub(super) use limit::{set as set_limit, take_pipe};
 pub use report::Report;
 
 /// The exit status of a process that could not become its program.
@@ -43,13 +43,8 @@ pub struct Spawner {
     reports: OwnedFd,
     /// The limit on open files that jobs get.
     files: Limit,
-    /// What is the same for all processes is asked once: the signals that are not as they are by default.
+    /// The signals whose disposition is not the default one: the same for all processes, and looked up once.
     disposed: Signals,
-    /// Those of them that are not undone by execve(2), which is enough where that comes at once.
-    ignored: Signals,
-    /// Whether a process can begin in pmtr's own memory: what all of them can tell fits into the pipe of
-    /// failures, and the kernel is not too old.
-    has_guests: bool,
 }
 
 impl Spawner {
@@ -60,15 +55,7 @@ impl Spawner {
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         env::prune();
-        let has_guests = report::has_room(&reports) && clone::has_guests();
-        Ok(Spawner {
-            failures,
-            reports,
-            files,
-            disposed: disposed(),
-            ignored: ignored(),
-            has_guests,
-        })
+        Ok(Spawner { failures, reports, files, disposed: disposed() })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -109,9 +96,11 @@ impl Spawner {
         entry: Option<Entry<'_>>,
     ) -> Result<i32, crate::supervise::Errno> {
         let start = self.start(job, log, entry);
-        let mut stack = take(&TABLES.datagram);
-        let guest = self.spawn_guest(&start, pages::mostly_whole(&mut stack[..]));
-        guest.unwrap_or_else(|| clone::copy(&start)).map_err(super::errno)
+        // SAFETY: the supervisor has one thread, so no lock is held by another one.
+        match unsafe { fork() }.map_err(super::errno)? {
+            ForkResult::Parent { child } => Ok(child.as_raw()),
+            ForkResult::Child => child::run(&start),
+        }
     }
 
     /// Has the calling process become the job, without its files, from the limits on; only why
@@ -135,43 +124,15 @@ impl Spawner {
             supervisor: getpid().as_raw(),
             before: clock::now(),
             disposed: self.disposed,
-            is_guest: false,
-        }
-    }
-
-    /// None where it is to be a copy.
-    fn spawn_guest(&self, start: &Start<'_>, stack: &mut [u8]) -> Option<nix::Result<i32>> {
-        let files = start.entry.map_or([None; 2], |entry| entry.files());
-        let kept = [Some(start.reports), start.log].into_iter().chain(files);
-        if !self.has_guests
-            || !clone::can_be_guest(start.job)
-            || !kept.flatten().all(clone::goes_along)
-        {
-            return None;
-        }
-        let guest = Start { disposed: self.ignored, is_guest: true, ..*start };
-        match clone::guest(&guest, stack) {
-            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => None,
-            pid => Some(pid),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::std::{assert, assert_eq, boxed::Box, format, panic, prelude::v1::*, vec};
+    use super::super::std::{assert_eq, boxed::Box, panic, prelude::v1::*};
     use super::*;
-    use crate::config::{parse, Config};
-    use crate::limits::{DATAGRAM_BYTES, MAX_ARGS, MAX_ENV};
     use nix::sys::wait::{waitpid, WaitStatus};
-    use nix::unistd::{fork, ForkResult};
-
-    fn job(options: &str) -> Box<Config> {
-        let text = format!("job {{\n name test\n cmd /bin/true\n {options}\n}}\n");
-        let mut config = Box::default();
-        parse(text.as_bytes(), &mut config, &mut |_| ()).unwrap();
-        config
-    }
 
     #[test]
     fn a_child_that_panics_does_not_come_back() {
@@ -184,38 +145,6 @@ mod tests {
             ForkResult::Parent { child } => {
                 assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 127)));
             }
-        }
-    }
-
-    #[test]
-    fn pmtr_waits_for_no_job_that_may_have_to_wait() {
-        let opens = ["user root", "in /tmp/fifo", "out /tmp/fifo", "err /tmp/fifo"];
-        let starves = ["nice 1", "cpu 0", "dir /proc"];
-        for options in opens.into_iter().chain(starves) {
-            assert!(!clone::can_be_guest(job(options).job(0)), "{options}");
-        }
-        let program = job("dir /\n env A=1\n nice -5\n ulimit -n 9");
-        let is_at_hand = at_hand::is_at_hand(program.job(0).program());
-        assert_eq!(clone::can_be_guest(program.job(0)), is_at_hand);
-    }
-
-    #[test]
-    fn the_stack_of_a_guest_is_far_larger_than_what_it_needs() {
-        let words = " word".repeat(MAX_ARGS - 1);
-        let env: String = (0..MAX_ENV).map(|n| format!(" env V{n}=x\n")).collect();
-        let config = job(&format!("ulimit -n 9\n{env}"));
-        let many = format!("job {{\n name test\n cmd /bin/true{words}\n{env}}}\n");
-        let mut largest: Box<Config> = Box::default();
-        parse(many.as_bytes(), &mut largest, &mut |_| ()).unwrap();
-        let spawner = Spawner::new(Limit::both(256)).unwrap();
-        for config in [config, largest] {
-            let mut stack = vec![0xa5; DATAGRAM_BYTES];
-            let start = spawner.start(config.job(0), None, None);
-            let Some(pid) = spawner.spawn_guest(&start, &mut stack) else { return };
-            let pid = nix::unistd::Pid::from_raw(pid.unwrap());
-            assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 0)));
-            let untouched = stack.iter().take_while(|&&byte| byte == 0xa5).count();
-            assert!((DATAGRAM_BYTES / 2..DATAGRAM_BYTES).contains(&untouched), "{untouched}");
         }
     }
 }

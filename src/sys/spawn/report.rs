@@ -1,12 +1,9 @@
 //! What children tell over the pipe on their way to their programs.
 
-use super::super::std::os::fd::OwnedFd;
 use super::super::std::prelude::v1::*;
 use super::child::Failed;
-use crate::limits::MAX_JOBS;
 use crate::short::Short;
 use crate::supervise::{Errno, Failure, Stage};
-use nix::fcntl::{fcntl, FcntlArg};
 use nix::unistd::getpid;
 
 /// What a process tells before it runs its program, or instead.
@@ -37,17 +34,6 @@ pub(super) enum Told {
 /// A report on its way: pid, stage, error number. Far less than `PIPE_BUF`, so
 /// reports of several children do not mix (pipe(7)).
 pub(super) const RECORD_BYTES: usize = 12;
-
-/// All that processes can tell while nobody reads: each that it runs on any CPU, that it is not
-/// recorded, and in what it failed.
-const MOST_BYTES: usize = 3 * RECORD_BYTES * MAX_JOBS;
-
-/// Whether the pipe has room for [all](MOST_BYTES) that can be told; makes it larger if need be.
-/// It can be smaller than usual where a user has many (pipe(7)).
-pub(super) fn has_room(pipe: &OwnedFd) -> bool {
-    let has = || fcntl(pipe, FcntlArg::F_GETPIPE_SZ).is_ok_and(|has| has as usize >= MOST_BYTES);
-    has() || fcntl(pipe, FcntlArg::F_SETPIPE_SZ(MOST_BYTES as i32)).is_ok() && has()
-}
 
 // What stands where the stage would be.
 const ANY_CPU: i32 = -1;

@@ -154,7 +154,7 @@ impl State {
         for (file, name) in self.files.iter_mut().zip(place::names(config)) {
             let path = place.path(&name);
             let opened = place.file(&name)?;
-            match lock_patiently(opened.as_fd()) {
+            match lock(opened.as_fd()) {
                 Lock::Taken => *file = Some(opened),
                 Lock::Held { pid } => {
                     return Ok(Some(Refused::Held { config: config.into(), pid }));
@@ -210,12 +210,7 @@ pub struct Entry<'a> {
     name: Name,
 }
 
-impl<'a> Entry<'a> {
-    /// What a process needs to have open to write it.
-    pub(in crate::sys) fn files(&self) -> [Option<BorrowedFd<'a>>; NAMES] {
-        self.files
-    }
-
+impl Entry<'_> {
     /// Writes the record. Async-signal-safe (signal-safety(7)).
     pub fn write(&self, pid: i32, before: Instant, after: Instant) -> Result<(), Errno> {
         let Some(era) = &self.era else { return Ok(()) };
@@ -239,23 +234,6 @@ impl<'a> Entry<'a> {
         set_pdeathsig(None)?;
         written
     }
-}
-
-/// Takes the lock. One that a killed pmtr held is free a moment after its end: a process that
-/// it was just about to start has its descriptors in common with it at first (`CLONE_FILES`,
-/// clone(2)), and the lock belongs to these.
-fn lock_patiently(file: BorrowedFd<'_>) -> Lock {
-    for _ in 0..100 {
-        match lock(file) {
-            Lock::Held { pid } if !is_running(pid) => thread::sleep(Duration::from_millis(10)),
-            result => return result,
-        }
-    }
-    lock(file)
-}
-
-fn is_running(pid: i32) -> bool {
-    leftovers::process(pid).is_some_and(|process| !process.ended)
 }
 
 /// Writes a block into all files; the first error counts.

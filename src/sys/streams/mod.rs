@@ -18,7 +18,7 @@ mod drops;
 use super::held::Held;
 use super::log::{self, Log};
 use super::poll::{Interest, Poller, Token};
-use super::spawn::take_pipe;
+use super::spawn::leaves_some;
 use super::std::{os::fd::OwnedFd, prelude::v1::*};
 use crate::dropped::Dropped;
 use crate::index::{Index, Link, Linked};
@@ -218,7 +218,7 @@ impl Streams {
             None => self.close_oldest(log, poller).ok_or(Errno::EMFILE)?,
         };
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
-        let ours = take_pipe(ours, &theirs)?;
+        leaves_some([&ours, &theirs])?;
         fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let ours = Held::new(ours);
         if let Some(fd) = ours.fd() {
