@@ -10,6 +10,10 @@ use crate::time::Instant;
 pub struct Process {
     /// Its id.
     pub pid: i32,
+    /// The id of its parent; 0 if that is in no namespace of ours.
+    pub parent: i32,
+    /// The process group that it is in.
+    pub group: i32,
     /// The session that it is in: the id of the process that began it.
     pub session: i32,
     /// When it started, in ticks since booting.
@@ -29,17 +33,18 @@ impl Process {
         let rest = core::str::from_utf8(line.get(close + 1..)?).ok()?;
         let mut fields = rest.split_ascii_whitespace();
         let state = fields.next()?;
-        let session = fields.nth(SESSION - STATE - 1)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
         let threads: u32 = fields.nth(THREADS - SESSION - 1)?.parse().ok()?;
         let started = Ticks(fields.nth(START_TIME - THREADS - 1)?.parse().ok()?);
         // A first thread that has ended looks like a zombie while others go on.
         let ended = matches!(state, "Z" | "X" | "x") && threads <= 1;
-        Some(Process { pid, session, started, ended })
+        Some(Process { pid, parent, group, session, started, ended })
     }
 }
 
 /// The fields' numbers in proc_pid_stat(5).
-const STATE: usize = 3;
 const SESSION: usize = 6;
 const THREADS: usize = 20;
 const START_TIME: usize = 22;
@@ -65,7 +70,14 @@ mod tests {
 
     #[test]
     fn the_fields_are_those_of_the_manual_page() {
-        let cat = Process { pid: 7015, session: 2876, started: Ticks(155_442), ended: false };
+        let cat = Process {
+            pid: 7015,
+            parent: 6997,
+            group: 6996,
+            session: 2876,
+            started: Ticks(155_442),
+            ended: false,
+        };
         assert_eq!(Process::parse(CAT.as_bytes()), Some(cat));
     }
 

@@ -352,7 +352,7 @@ mod tests {
     /// A process that runs, and started `ticks` after 100 s, the job's `before`.
     fn process(pid: i32, session: i32, ticks: i64) -> Process {
         let started = Ticks(10_000_u64.saturating_add_signed(ticks));
-        Process { pid, session, started, ended: false }
+        Process { pid, parent: 1, group: session, session, started, ended: false }
     }
 
     fn remains(processes: &[Process]) -> Vec<i32> {

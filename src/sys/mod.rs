@@ -27,6 +27,7 @@ mod reload;
 mod rest;
 pub mod room;
 mod run;
+pub mod sessions;
 pub mod signals;
 pub mod spawn;
 pub mod start;

@@ -60,11 +60,11 @@ fn check_line(line: &[u8]) {
 /// A program chooses its name, and nothing else in the line.
 fn check_process(data: &mut Bytes<'_>) {
     let process = data.process();
-    let Process { pid, session, started: Ticks(started), ended } = process;
+    let Process { pid, parent, group, session, started: Ticks(started), ended } = process;
     let state = if ended { 'Z' } else { 'R' };
     let mut line = format!("{pid} (").into_bytes();
     line.extend_from_slice(data.rest);
-    line.extend(format!(") {state} 1 2 {session} 0 -1 4194304 0 0 0 0").into_bytes());
+    line.extend(format!(") {state} {parent} {group} {session} 0 -1 4194304 0 0 0 0").into_bytes());
     line.extend(format!(" 0 0 0 0 20 0 1 0 {started} 0 0\n").into_bytes());
     assert_eq!(Process::parse(&line), Some(process));
 }
@@ -126,7 +126,8 @@ impl Bytes<'_> {
     fn process(&mut self) -> Process {
         let (pid, session, started) = (self.pid(), self.pid(), self.byte());
         let started = if started < 200 { u64::from(started) } else { self.time() };
-        Process { pid, session, started: Ticks(started), ended: self.byte() % 4 == 0 }
+        let (started, ended) = (Ticks(started), self.byte() % 4 == 0);
+        Process { pid, parent: 1, group: session, session, started, ended }
     }
 
     /// A block of the file: nothing, a record, a damaged one, one from elsewhere, or what
