@@ -30,4 +30,4 @@ pub use spec::{
 };
 pub use token::{Token, TokenKind};
 pub use ulimit::LimitFault;
-pub use value::IntervalFault;
+pub use value::{is_id, numeric_id, IntervalFault, NotAnId};

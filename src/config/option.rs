@@ -84,7 +84,7 @@ pub(super) static OPTIONS: [OptionRule; OPTION_COUNT] = [
         "stdin input", Again::Refused, Takes::Value(Set::Stdin)),
     rule("env", "NAME=VALUE", "set an environment variable (repeatable)",
         "environment setenv export", Again::AddsUp, Takes::Value(Set::Env)),
-    rule("user", "USER", "the user to run as",
+    rule("user", "USER[:GROUP]", "the user to run as, and the group: names or numbers",
         "username uid", Again::LastCounts, Takes::Value(Set::User)),
     rule("nice", "NUMBER", "the priority, from -20 (highest) to 20 (lowest)",
         "priority", Again::LastCounts, Takes::Value(Set::Nice)),

@@ -128,7 +128,7 @@ fn job(job: JobView<'_>, out: &mut Out<'_>) -> fmt::Result {
         out(Piece::Own(format_args!("  log drop\n")))?;
     }
     job.env().try_for_each(|variable| string("env", Some(variable), out))?;
-    string("user", job.user(), out)?;
+    user(job, out)?;
     numbers(job, out)?;
     depends(job.depends(), out)?;
     let flags = [("disable", job.is_disabled()), ("wait", job.waits()), ("once", job.is_once())];
@@ -136,6 +136,19 @@ fn job(job: JobView<'_>, out: &mut Out<'_>) -> fmt::Result {
         out(Piece::Own(format_args!("  {option}\n")))?;
     }
     out(Piece::Own(format_args!("}}\n")))
+}
+
+fn user(job: JobView<'_>, out: &mut Out<'_>) -> fmt::Result {
+    let (Some(user), Some(group)) = (job.user(), job.group()) else {
+        return string("user", job.user(), out);
+    };
+    let (user, group) = (user.to_bytes(), group.to_bytes());
+    let quote = if is_bare(user) && is_bare(group) { "" } else { "\"" };
+    out(Piece::Own(format_args!("  user {quote}")))?;
+    out(Piece::User(user))?;
+    out(Piece::Own(format_args!(":")))?;
+    out(Piece::User(group))?;
+    out(Piece::Own(format_args!("{quote}\n")))
 }
 
 fn string(option: &str, value: Option<&CStr>, out: &mut Out<'_>) -> fmt::Result {
@@ -186,11 +199,16 @@ fn depends(mut files: Strings<'_>, out: &mut Out<'_>) -> fmt::Result {
 /// A value, in quotes where it would be read as something else without. No
 /// value has both a `"` and a need for quotes: it came from a file as well.
 fn word(bytes: &[u8], out: &mut Out<'_>) -> fmt::Result {
-    let special = bytes.is_empty() || bytes.starts_with(b"#") || matches!(bytes, b"{" | b"}");
-    if !special && !is_keyword(bytes) && !bytes.iter().any(|&byte| is_blank(byte)) {
+    if is_bare(bytes) {
         return out(Piece::User(bytes));
     }
     out(Piece::Own(format_args!("\"")))?;
     out(Piece::User(bytes))?;
     out(Piece::Own(format_args!("\"")))
+}
+
+/// Returns true if the value can stand without quotes.
+fn is_bare(bytes: &[u8]) -> bool {
+    let special = bytes.is_empty() || bytes.starts_with(b"#") || matches!(bytes, b"{" | b"}");
+    !special && !is_keyword(bytes) && !bytes.iter().any(|&byte| is_blank(byte))
 }

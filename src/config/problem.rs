@@ -196,6 +196,10 @@ pub enum ValueFault {
     Env,
     /// It is neither `block` nor `drop`.
     Log,
+    /// It is neither `USER` nor `USER:GROUP`.
+    User,
+    /// Its user or group is a number that is no id.
+    Id,
     /// It is not a set of CPUs.
     Cpus(CpuFault),
     /// It is a set without any CPU.

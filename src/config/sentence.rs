@@ -103,6 +103,8 @@ fn value(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], fault: ValueFaul
         }
         ValueFault::Env => write!(f, "{word} is not NAME=VALUE"),
         ValueFault::Log => write!(f, "{word} is neither 'block' nor 'drop'"),
+        ValueFault::User => write!(f, "{word} is neither USER nor USER:GROUP"),
+        ValueFault::Id => write!(f, "{word}: an id is a number from 0 to {}", u32::MAX - 1),
         ValueFault::Cpus(fault) => cpus(f, &word, fault),
         ValueFault::NoCpu => write!(f, "{word} has no CPU in it: the job runs on any"),
         ValueFault::Resource => {

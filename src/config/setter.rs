@@ -7,7 +7,7 @@ use super::parser::Parser;
 use super::problem::{Limit, ProblemKind, ValueFault};
 use super::spec::{Address, AddressUse, JobSpec, Resource, Span, Ulimit};
 use super::ulimit;
-use super::value::{self, NumberFault};
+use super::value::{self, numeric_id, NumberFault};
 use crate::limits::{MAX_ARGS, MAX_DEPENDS, MAX_ENV, NAME_BYTES, PATH_BYTES};
 
 /// What is done with the value of an option, by the option. (As a pointer to a function in a
@@ -169,11 +169,23 @@ fn env(p: &mut Parser<'_>, word: Word<'_>) {
     }
 }
 
+/// `USER` or `USER:GROUP`, which become one or two strings.
 fn user(p: &mut Parser<'_>, word: Word<'_>) {
     if word.bytes.is_empty() {
         return p.refuse(word, ValueFault::Empty);
     }
-    p.keep(word, |job| &mut job.user);
+    let mut parts = word.bytes.splitn(3, |&byte| byte == b':');
+    let (user, group) = (parts.next().unwrap_or_default(), parts.next());
+    if user.is_empty() || group.is_some_and(<[u8]>::is_empty) || parts.next().is_some() {
+        return p.refuse(word, ValueFault::User);
+    }
+    if [Some(user), group].into_iter().flatten().any(|id| matches!(numeric_id(id), Some(Err(_)))) {
+        return p.refuse(word, ValueFault::Id);
+    }
+    p.keep(Word { bytes: user, ..word }, |job| &mut job.user);
+    if let Some(group) = group {
+        p.append(Word { bytes: group, ..word }, |job| &mut job.user);
+    }
 }
 
 /// The kernel has no 20; the manual does (setpriority(2); manual, "nice").

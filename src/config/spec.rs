@@ -83,6 +83,7 @@ pub struct JobSpec {
     pub(super) err: Span,
     /// Empty: /dev/null.
     pub(super) stdin: Span,
+    /// The user, and its group if there is one, with a NUL between them.
     pub(super) user: Span,
     /// NUL-separated `NAME=VALUE`s.
     pub(super) env: Span,
@@ -440,9 +441,14 @@ impl<'a> JobView<'a> {
         self.optional(self.spec.stdin)
     }
 
-    /// The user to run as; none: pmtr's own.
+    /// The user to run as, by name or [number](super::numeric_id); none: pmtr's own.
     pub fn user(self) -> Option<&'a CStr> {
-        self.optional(self.spec.user)
+        Strings::new(self.config, self.spec.user).next()
+    }
+
+    /// The group to run in, by name or number; none: the [user](Self::user)'s.
+    pub fn group(self) -> Option<&'a CStr> {
+        Strings::new(self.config, self.spec.user).nth(1)
     }
 
     /// `NAME=VALUE` strings to add to the environment, in the order of the file.

@@ -32,6 +32,26 @@ pub(super) fn signed(text: &[u8]) -> Result<i64, NumberFault> {
     i64::try_from(size).map(|size| sign * size).map_err(|_| NumberFault::TooLarge)
 }
 
+/// A user or group id, if a word is a number at all; `Err` if it is none that a process can have:
+/// the largest number of 32 bits means "leave it as it is" to the kernel (setresuid(2)).
+pub fn numeric_id(text: &[u8]) -> Option<Result<u32, NotAnId>> {
+    let number = match digits(text) {
+        Ok(number) => u32::try_from(number).ok(),
+        Err(NumberFault::TooLarge) => None,
+        Err(NumberFault::NotANumber) => return None,
+    };
+    Some(number.filter(|&id| is_id(id)).ok_or(NotAnId))
+}
+
+/// A number that is no user or group id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+/// Returns true if a process can have this user or group id.
+pub const fn is_id(id: u32) -> bool {
+    id != u32::MAX
+}
+
 /// A decimal number without a sign.
 pub(super) fn digits(text: &[u8]) -> Result<u64, NumberFault> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {

@@ -221,9 +221,33 @@ fn env() {
 fn user() {
     let some = |text: &str| Some(text.to_owned());
     accepts("user", |job| file(job.user()), [("bob", some("bob")), ("\"b b\"", some("b b"))]);
+    let both = |user: &str, group: &str| (some(user), some(group));
+    accepts(
+        "user",
+        |job| (file(job.user()), file(job.group())),
+        [
+            ("bob", (some("bob"), None)),
+            ("bob:staff", both("bob", "staff")),
+            ("0:4294967294", both("0", "4294967294")),
+            ("1000", (some("1000"), None)),
+            ("\"b b:c c\"", both("b b", "c c")),
+            ("-1", (some("-1"), None)), // a name
+        ],
+    );
+    let form = |word: &str| format!("'{word}' is neither USER nor USER:GROUP");
+    let id = |word: &str| format!("'{word}': an id is a number from 0 to 4294967294");
     refuses(
         "user",
-        [("\"\"", "the value of 'user' is empty"), ("", "'user' needs more: user USER")],
+        [
+            ("\"\"", "the value of 'user' is empty"),
+            ("", "'user' needs more: user USER[:GROUP]"),
+            (":staff", &form(":staff")),
+            ("bob:", &form("bob:")),
+            ("a:b:c", &form("a:b:c")),
+            ("4294967295", &id("4294967295")),
+            ("bob:4294967295", &id("bob:4294967295")),
+            ("99999999999999999999", &id("99999999999999999999")),
+        ],
     );
 }
 

@@ -63,6 +63,16 @@ fn bytes_that_are_not_text_are_shown_harmless_but_written_as_they_are() {
 }
 
 #[test]
+fn a_group_is_printed_behind_its_user() {
+    let lines = |user: &str| accept(job(&format!("  user {user}\n"))).as_text().to_string();
+    for user in ["u:g", "1000:0", "\"u u:g\"", "\"u:g g\""] {
+        let text = lines(user);
+        assert!(text.contains(&format!("\n  user {user}\n")), "{text}");
+        assert_eq!(accept(text.as_bytes()).as_text().to_string(), text);
+    }
+}
+
+#[test]
 fn an_empty_configuration_is_an_empty_text() {
     assert_eq!(accept("").as_text().to_string(), "");
     assert_eq!(accept(job("")).as_text().to_string(), "job {\n  name j\n  cmd /bin/true\n}\n");
