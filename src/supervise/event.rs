@@ -92,7 +92,7 @@ pub struct Failure {
     pub pid: i32,
     /// What it was doing.
     pub stage: Stage,
-    /// Why it failed; code 0 where no system call did (an unknown user).
+    /// Why it failed; code 0 or less where no system call did (an unknown user).
     pub errno: Errno,
 }
 
@@ -120,18 +120,24 @@ pub enum Stage {
     Dir,
     /// Looking the `user` up: getpwnam(3).
     User,
-    /// Supplementary groups: initgroups(3).
-    Groups,
+    /// Looking the group of `user` up: getgrnam(3).
+    Group,
     /// `nice`: setpriority(2).
     Nice,
     /// `cpu`: sched_setaffinity(2).
     Cpu,
     /// `ulimit`: prlimit(2).
     Ulimit,
-    /// setgid(2).
+    /// A session keyring of its own: keyctl(2).
+    Keyring,
+    /// Supplementary groups: setgroups(2).
+    Groups,
+    /// setresgid(2).
     Gid,
-    /// setuid(2).
+    /// setresuid(2).
     Uid,
+    /// No capabilities: capset(2).
+    Capabilities,
     /// `in`: open(2), dup2(2).
     Stdin,
     /// `out`: open(2), dup2(2).
@@ -146,17 +152,20 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in their order: the one with number `n` is at index `n`.
-    pub const ALL: [Stage; 15] = [
+    pub const ALL: [Stage; 18] = [
         Stage::Session,
         Stage::Signals,
         Stage::Dir,
         Stage::User,
-        Stage::Groups,
+        Stage::Group,
         Stage::Nice,
         Stage::Cpu,
         Stage::Ulimit,
+        Stage::Keyring,
+        Stage::Groups,
         Stage::Gid,
         Stage::Uid,
+        Stage::Capabilities,
         Stage::Stdin,
         Stage::Out,
         Stage::Err,

@@ -120,13 +120,16 @@ impl fmt::Display for Step<'_> {
             Stage::Session => "creating a session",
             Stage::Signals => "resetting signals",
             Stage::User => "looking up user",
+            Stage::Group => "looking up group",
             Stage::Ulimit => "setting ulimit",
             Stage::Nice => "setting nice",
             Stage::Cpu => "setting cpu affinity",
             Stage::Dir => "changing directory to",
+            Stage::Keyring => "joining a session keyring for user",
             Stage::Groups => "setting groups of user",
             Stage::Gid => "setting group id of user",
             Stage::Uid => "setting user id of user",
+            Stage::Capabilities => "dropping capabilities for user",
             Stage::Stdin => "opening in",
             Stage::Out => "opening out",
             Stage::Err => "opening err",
@@ -141,7 +144,9 @@ impl fmt::Display for Step<'_> {
 /// What a stage was about: a path or a user.
 fn subject(stage: Stage, spec: JobView<'_>) -> Option<&[u8]> {
     let text = match stage {
-        Stage::User | Stage::Groups | Stage::Gid | Stage::Uid => spec.user(),
+        Stage::User | Stage::Keyring | Stage::Groups => spec.user(),
+        Stage::Gid | Stage::Uid | Stage::Capabilities => spec.user(),
+        Stage::Group => spec.group(),
         Stage::Dir => spec.dir(),
         Stage::Stdin => spec.stdin(),
         Stage::Out => spec.out(),

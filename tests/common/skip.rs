@@ -29,6 +29,8 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("a_job_whose_program_may_not_run_yet_holds_up_nobody_else", NONE_YET, EMULATOR),
     ("a_job_whose_program_may_run_at_last_runs", NONE_YET, EMULATOR),
     ("a_wait_job_whose_program_may_not_run_yet_is_stopped_at_once", NONE_YET, EMULATOR),
+    ("what_is_not_as_asked_afterwards_ends_the_start", NONE_YET, FILTER),
+    ("a_keyring_that_cannot_be_left_ends_the_start", NONE_YET, FILTER),
     ("the_kernel_is_not_asked_for_memory_once_pmtr_has_started", NONE_YET, "QEMU's calls are seen"),
     ("neither_is_asked_for_memory_while_a_panic_is_reported", NONE_YET, "QEMU's calls are seen"),
     ("the_memory_of_1_24_and_1000_jobs_is_bounded", NONE_YET, COUNTED),
@@ -52,6 +54,7 @@ const FOREIGN: &str = "the programs of this machine are another processor's for 
 const COUNTED: &str = "QEMU's memory is counted, which is more with every code that it translates";
 const EMULATOR: &str = "with QEMU it is QEMU that is executed, and it opens the program by itself";
 const TRACE: &str = "QEMU cannot trace a process";
+const FILTER: &str = "QEMU has no filters of system calls";
 const MULTICAST: &str =
     "QEMU before 10 cannot choose the interface of multicast, and 10.0 forgets which";
 const FILES: &str = "QEMU takes descriptors of the same limit";

@@ -198,6 +198,7 @@ fn what_it_depends_on() {
 fn users() {
     let world = World::new();
     fails(&world, "user no-such\n cmd /bin/true", "user no-such: no such user");
+    fails(&world, "user root:no-such\n cmd /bin/true", "user root:no-such: no such group");
 }
 
 #[test]
@@ -215,6 +216,8 @@ fn limits() {
     fails(&world, options, "ulimit -n 4000000000: Operation not permitted");
 }
 
+const OTHER: &str = "only root can start a job with other ids or groups than its own";
+
 #[test]
 fn what_only_root_may() {
     let test = "check::what_only_root_may";
@@ -223,7 +226,8 @@ fn what_only_root_may() {
     }
     let world = World::new();
     for (option, expected) in [
-        ("user nobody", "user nobody: only root can start a job as a user"),
+        ("user root", &*format!("user root: {OTHER}")),
+        ("user nobody:root", &format!("user nobody:root: {OTHER}")),
         ("nice -5", "nice -5: Permission denied"),
         ("ulimit -n 2000000", "ulimit -n 2000000: Operation not permitted"),
         ("ulimit -r 90", "ulimit -r 90: Operation not permitted"),
@@ -232,6 +236,7 @@ fn what_only_root_may() {
     ] {
         fails(&world, &format!("{option}\n cmd /bin/true"), expected);
     }
+    starts(&world, "user nobody\n cmd /bin/true");
     starts(&world, "nice 0\n ulimit -n 10\n ulimit -n 20\n cmd /bin/true");
 }
 

@@ -35,7 +35,7 @@ fn what_only_root_may() {
         return;
     }
     let world = World::new();
-    assert_eq!(world.failure("user nobody\n cmd /bin/true"), (Stage::Groups, libc::EPERM));
+    assert_eq!(world.failure("user root\n cmd /bin/true"), (Stage::Gid, libc::EPERM));
     assert_eq!(world.failure("nice -5\n cmd /bin/true"), (Stage::Nice, libc::EACCES));
     for flag in ["-n 2000000", "-r 90", "-e 40"] {
         let failure = world.failure(&format!("ulimit {flag}\n cmd /bin/true"));

@@ -8,8 +8,11 @@ mod check;
 mod environment;
 mod failures;
 mod files;
+mod identity;
 mod process;
 mod resources;
+#[path = "../common/seccomp.rs"]
+mod seccomp;
 #[path = "../common/skip.rs"]
 mod skip;
 mod support;

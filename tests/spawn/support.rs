@@ -270,6 +270,12 @@ pub fn as_nobody_with(test: &str, change: impl FnOnce(&mut Command)) -> bool {
         })
 }
 
+/// Runs a test once more as the command that `wrapper` runs, which root is needed for; returns
+/// whether this process is that one.
+pub fn root_under(wrapper: &[&str], test: &str) -> bool {
+    env::var_os(APART).is_some() || is_root(test) && apart_under(wrapper, test, |_| ())
+}
+
 /// Whether the tests run as root; says what is left out if not.
 pub fn is_root(test: &str) -> bool {
     let root = super::skip::is_root();

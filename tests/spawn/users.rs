@@ -7,7 +7,7 @@ use nix::libc;
 use pmtr::supervise::Stage;
 
 /// Runs a test where these are /etc/passwd and /etc/group; returns whether this is there.
-fn with_users(test: &str, passwd: &str, group: &str) -> bool {
+pub fn with_users(test: &str, passwd: &str, group: &str) -> bool {
     let world = World::new();
     let (p, g) = (world.file("passwd", passwd, 0o644), world.file("group", group, 0o644));
     let mount = format!(

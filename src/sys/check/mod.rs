@@ -14,7 +14,7 @@ use core::ffi::CStr;
 use core::fmt::{self, Display};
 
 use super::errno::Meaning;
-use super::spawn::{self, Limit, NoWayBack, User};
+use super::spawn::{self, Failed, Limit, NoWayBack, User};
 use super::std::io::{self, Read, Write};
 use super::std::{format, fs::File, prelude::v1::*, vec};
 use crate::config::{Config, JobView};
@@ -83,21 +83,21 @@ struct Examiner<'a> {
     out: File,
 }
 
-impl Examiner<'_> {
+impl<'a> Examiner<'a> {
     fn examine(&mut self) {
         self.dir();
         self.depends();
-        let user = self.user();
+        let mut user = self.user();
         self.nice();
         self.cpu();
         self.ulimits();
         let trial = match self.problems {
-            0 => trial::try_start(self.job, user.as_ref()),
-            // One of these is what it would tell.
+            0 if can_be(user.as_mut()) => trial::try_start(self.job, user.as_mut()),
+            // One of these, or of the next step, is what it would tell.
             _ => Ok(()),
         };
-        if let Some(user) = user {
-            self.switch_to(&user);
+        if let Some(user) = &mut user {
+            self.switch_to(user);
         }
         self.files();
         self.program(trial);
@@ -126,24 +126,25 @@ impl Examiner<'_> {
         }
     }
 
-    /// The user of the job, if this process can become it.
-    fn user(&mut self) -> Option<User> {
-        let name = self.job.user()?;
-        let user = match User::look_up(name) {
-            Ok(Some(user)) => user,
-            Ok(None) => return self.no_user(name, "no such user"),
-            Err(error) => return self.no_user(name, &error.meaning()),
-        };
-        match user.take_groups() {
-            Ok(()) => Some(user),
-            Err(Errno::EPERM) => self.no_user(name, "only root can start a job as a user"),
-            Err(error) => self.no_user(name, &error.meaning()),
-        }
+    /// The user of the job, if there is such a one.
+    fn user(&mut self) -> Option<User<'a>> {
+        User::of(self.job).unwrap_or_else(|failed| {
+            self.no_user(failed);
+            None
+        })
     }
 
-    fn no_user(&mut self, name: &CStr, why: &str) -> Option<User> {
-        self.say(format_args!("user {}: {why}", Shown(name)));
-        None
+    fn no_user(&mut self, failed: Failed) {
+        let reason = failed.reason();
+        let why = match reason.code {
+            libc::EPERM => "only root can start a job with other ids or groups than its own",
+            _ => &reason.text,
+        };
+        let Some(user) = self.job.user() else { return };
+        match self.job.group() {
+            None => self.say(format_args!("user {}: {why}", Shown(user))),
+            Some(group) => self.say(format_args!("user {}:{}: {why}", Shown(user), Shown(group))),
+        }
     }
 
     fn nice(&mut self) {
@@ -173,9 +174,9 @@ impl Examiner<'_> {
         }
     }
 
-    fn switch_to(&mut self, user: &User) {
-        if let Err(error) = user.take_gid().and_then(|()| user.take_uid()) {
-            self.say(format_args!("user: {}", error.meaning()));
+    fn switch_to(&mut self, user: &mut User<'_>) {
+        if let Err(failed) = user.take_on() {
+            self.no_user(failed);
         }
     }
 
@@ -218,6 +219,12 @@ impl Examiner<'_> {
             (Ok(()), Ok(())) => {}
         }
     }
+}
+
+/// Whether this process can become the user of a job.
+fn can_be(user: Option<&mut User<'_>>) -> bool {
+    let take_on = |user: &mut User<'_>| user.take_on().map_err(|_| Errno::EPERM);
+    user.map_or(true, |user| in_child(|| take_on(user)).is_ok())
 }
 
 /// Tries something that would change this process.

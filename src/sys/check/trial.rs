@@ -37,7 +37,7 @@ impl Display for Failure {
 
 /// Tries to begin the program of a job, from its limits on. Where nothing can be traced, as in
 /// an emulator, all is taken to be well. The job's own directory is to be the present one.
-pub(super) fn try_start(job: JobView<'_>, user: Option<&User>) -> Result<(), Failure> {
+pub(super) fn try_start(job: JobView<'_>, user: Option<&mut User<'_>>) -> Result<(), Failure> {
     // SAFETY: `pmtr -t` has one thread, so no lock is held by another one.
     match unsafe { fork() } {
         Ok(ForkResult::Parent { child }) => judge(child),
@@ -50,18 +50,17 @@ pub(super) fn try_start(job: JobView<'_>, user: Option<&User>) -> Result<(), Fai
 }
 
 /// Exits with the number of the error; with 0 if there is no tracing.
-fn begin(job: JobView<'_>, user: Option<&User>) -> ! {
+fn begin(job: JobView<'_>, user: Option<&mut User<'_>>) -> ! {
     let null = core::ptr::null_mut::<libc::c_void>();
     // SAFETY: takes no more than its first word, and changes nothing that Rust knows of.
     let traced = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, null, null) };
     if traced != 0 {
         exit(0);
     }
-    let errno = match Spawner::new(spawn::raise_file_limit()) {
-        Ok(spawner) => spawner.become_job(job, user),
-        Err(_) => Errno::EMFILE,
-    };
-    exit(errno as i32)
+    match Spawner::new(spawn::raise_file_limit()) {
+        Ok(spawner) => exit(spawner.become_job(job, user).reason().code),
+        Err(_) => exit(libc::EMFILE),
+    }
 }
 
 fn judge(child: Pid) -> Result<(), Failure> {

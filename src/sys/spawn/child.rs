@@ -8,14 +8,15 @@
 //!    whatever it was started with; then nothing is blocked, so from here on SIGTERM ends it
 //! 3. umask 022
 //! 4. **dir**, as pmtr's user; what is relative below is relative to it
-//! 5. **user** and **groups**, looked up while there are no limits yet
+//! 5. **user** and **groups** are looked up, while there are no limits yet
 //! 6. **nice**
 //! 7. **cpu**
 //! 8. **ulimit**, while it may still raise them; that of open files is only
 //!    raised here, not lowered, because files are still to be opened
 //! 9. the log's pipe is given to the user, who may want to open /dev/stdout
-//! 10. **gid**, **uid**: real, effective and saved; if that user has more processes
-//!     than its `ulimit -u` by now, it is exec that fails (`EAGAIN`, execve(2))
+//! 10. a session **keyring** of its own, **groups**, **gid**, **uid** and no **capabilities**, and
+//!     all of it read back (see `credentials`); if that user has more processes than its
+//!     `ulimit -u` by now, it is exec that fails (`EAGAIN`, execve(2))
 //! 11. **in**, **out**, **err**, opened as that user
 //! 12. what is open above 2 will be closed by exec
 //! 13. the **ulimit** of open files
@@ -47,8 +48,8 @@ use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::libc::{self, c_long};
 use nix::sys::signal::{sigprocmask, SigSet, SigmaskHow};
-use nix::sys::stat::{umask, Mode};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid, write};
+use nix::sys::stat::{fchmod, umask, Mode};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid, write, Uid};
 
 /// What the child starts from.
 #[derive(Clone, Copy)]
@@ -70,10 +71,11 @@ pub(super) struct Start<'a> {
     pub(super) disposed: Signals,
 }
 
-/// Why it came to nothing; the code 0 is an unknown user.
+/// Why it came to nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Failed {
+pub struct Failed {
     pub(super) stage: Stage,
+    /// An error number, or what else it can be (see [`reason`](super::user::reason)).
     pub(super) code: i32,
 }
 
@@ -99,11 +101,11 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     default_signals(start.disposed).map_err(at(Stage::Signals))?;
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     enter_dir(job).map_err(at(Stage::Dir))?;
-    let user = look_up(job)?;
+    let mut user = User::of(job)?;
     nice(job).map_err(at(Stage::Nice))?;
     any_affinity(start).map_err(at(Stage::Cpu))?;
     limits(job).map_err(at(Stage::Ulimit))?;
-    if let Some(user) = &user {
+    if let Some(user) = &mut user {
         switch_user(user, start.log)?;
     }
     redirect(job, start.log)?;
@@ -113,18 +115,18 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     execute(start, user.as_ref())
 }
 
-/// The steps from the limits on, without any that leaves a trace; the error that ends them.
-pub(super) fn last_steps(start: &Start<'_>, user: Option<&User>) -> Errno {
-    let steps = || -> Result<Infallible, Failed> {
+/// The steps from the limits on, without any that leaves a trace; what ends them.
+pub(super) fn last_steps(start: &Start<'_>, mut user: Option<&mut User<'_>>) -> Failed {
+    let mut steps = || -> Result<Infallible, Failed> {
         limits(start.job).map_err(at(Stage::Ulimit))?;
-        user.map_or(Ok(()), |user| switch_user(user, None))?;
+        user.as_deref_mut().map_or(Ok(()), |user| switch_user(user, None))?;
         let files = file_limit(start.job).unwrap_or(start.files);
         limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
-        execute(start, user)
+        execute(start, user.as_deref())
     };
     match steps() {
         Ok(never) => match never {},
-        Err(failed) => Errno::from_raw(failed.code),
+        Err(failed) => failed,
     }
 }
 
@@ -142,7 +144,7 @@ fn record(start: &Start<'_>) {
     }
 }
 
-fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
+pub(super) fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
     move |errno| Failed { stage, code: errno as i32 }
 }
 
@@ -155,15 +157,6 @@ fn default_signals(disposed: Signals) -> Result<(), Errno> {
 /// `dir`.
 pub(in crate::sys) fn enter_dir(job: JobView<'_>) -> Result<(), Errno> {
     job.dir().map_or(Ok(()), chdir)
-}
-
-/// `user`, whose supplementary groups are taken on at once.
-fn look_up(job: JobView<'_>) -> Result<Option<User>, Failed> {
-    let Some(name) = job.user() else { return Ok(None) };
-    let unknown = Failed { stage: Stage::User, code: 0 };
-    let user = User::look_up(name).map_err(at(Stage::User))?.ok_or(unknown)?;
-    user.take_groups().map_err(at(Stage::Groups))?;
-    Ok(Some(user))
 }
 
 /// `nice`. Going back to 0 is not asked for by name, so a pmtr that is nice
@@ -240,13 +233,19 @@ fn allow_files(hard: u64) -> Result<(), Errno> {
     limit::set(Resource::Nofile, Limit { hard, ..now })
 }
 
-fn switch_user(user: &User, log: Option<BorrowedFd<'_>>) -> Result<(), Failed> {
+fn switch_user(user: &mut User<'_>, log: Option<BorrowedFd<'_>>) -> Result<(), Failed> {
     if let Some(log) = log {
-        // A job that cannot open /dev/stdout can still write to it.
-        let _ = fchown(log, Some(user.uid()), None);
+        give(log, user.uid());
     }
-    user.take_gid().map_err(at(Stage::Gid))?;
-    user.take_uid().map_err(at(Stage::Uid))
+    user.take_on()
+}
+
+/// Lets a user open the log's pipe again, as /dev/stdout. Who may not give a file away lets all
+/// write to this one, which only those find who may look into a process that has it open. A job
+/// that cannot open it can still write to it.
+fn give(log: BorrowedFd<'_>, uid: Uid) {
+    let all = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP | Mode::S_IWOTH;
+    let _ = fchown(log, Some(uid), None).or_else(|_| fchmod(log, all));
 }
 
 /// `in`, `out`, `err`.
@@ -314,7 +313,7 @@ fn mark_each() {
 ///
 /// Only a job that needs them pays for the tables of an environment of its own:
 /// every page of the stack that is used here is one more that the child gets.
-fn execute(start: &Start<'_>, user: Option<&User>) -> Result<Infallible, Failed> {
+fn execute(start: &Start<'_>, user: Option<&User<'_>>) -> Result<Infallible, Failed> {
     match user {
         Some(user) => execute_as(start, user),
         None if start.job.env().next().is_some() => execute_in(start, core::iter::empty()),
@@ -323,7 +322,7 @@ fn execute(start: &Start<'_>, user: Option<&User>) -> Result<Infallible, Failed>
 }
 
 #[inline(never)]
-fn execute_as(start: &Start<'_>, user: &User) -> Result<Infallible, Failed> {
+fn execute_as(start: &Start<'_>, user: &User<'_>) -> Result<Infallible, Failed> {
     let mut text = UserText::new();
     text.write(user).map_err(at(Stage::Env))?;
     execute_in(start, text.variables())

@@ -29,10 +29,15 @@ const OF_PMTR_ALONE: [&[u8]; 7] = [
 ];
 
 /// The string without bytes.
-pub(super) const EMPTY: &CStr = match CStr::from_bytes_with_nul(b"\0") {
-    Ok(empty) => empty,
-    Err(_) => unreachable!(),
-};
+pub(super) const EMPTY: &CStr = c_str(b"\0");
+
+/// A string that is part of the program, with its NUL.
+pub(super) const fn c_str(bytes: &'static [u8]) -> &'static CStr {
+    match CStr::from_bytes_with_nul(bytes) {
+        Ok(string) => string,
+        Err(_) => unreachable!(),
+    }
+}
 
 /// Pointers to strings, the last one null: what execve(2) takes.
 pub(super) type Pointers<const N: usize> = Vec<*const c_char, N>;
@@ -115,7 +120,7 @@ impl UserText {
 
     /// Writes down the variables of a user. `E2BIG` is an entry whose strings take
     /// more than three times the longest path.
-    pub(super) fn write(&mut self, user: &User) -> Result<(), Errno> {
+    pub(super) fn write(&mut self, user: &User<'_>) -> Result<(), Errno> {
         for (name, value) in user.variables() {
             let parts = [name.as_bytes(), b"=", value.to_bytes_with_nul()];
             parts.iter().try_for_each(|part| self.text.extend_from_slice(part)).map_err(full)?;

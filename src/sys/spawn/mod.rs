@@ -7,6 +7,7 @@
 //! failed in over one pipe.
 
 mod child;
+mod credentials;
 mod env;
 mod limit;
 mod report;
@@ -19,12 +20,11 @@ use super::{clock, state::Entry};
 
 use crate::config::JobView;
 use child::Start;
-use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
-pub(super) use child::{affinity, enter_dir, nice, NoWayBack, DEV_NULL};
+pub(super) use child::{affinity, enter_dir, nice, Failed, NoWayBack, DEV_NULL};
 pub(super) use env::left_out;
 pub(super) use user::User;
 
@@ -105,7 +105,7 @@ impl Spawner {
 
     /// Has the calling process become the job, without its files, from the limits on; only why
     /// not is returned. For a trial of a start.
-    pub(super) fn become_job(&self, job: JobView<'_>, user: Option<&User>) -> Errno {
+    pub(super) fn become_job(&self, job: JobView<'_>, user: Option<&mut User<'_>>) -> Failed {
         child::last_steps(&self.start(job, None, None), user)
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::std::prelude::v1::*;
 use super::child::Failed;
+use super::user::reason;
 use crate::short::Short;
 use crate::supervise::{Errno, Failure, Stage};
 use nix::unistd::getpid;
@@ -60,16 +61,23 @@ pub(super) fn decode(record: &[u8; RECORD_BYTES]) -> Option<Report> {
         UNRECORDED => Report::Unrecorded { errno: nix::errno::Errno::from_raw(code) },
         stage => {
             let stage = *Stage::ALL.get(usize::try_from(stage).ok()?)?;
-            Report::Failed(Failure { pid, stage, errno: reason(code) })
+            Report::Failed(Failure { pid, stage, errno: Failed { stage, code }.reason() })
         }
     })
 }
 
-/// The text of an error number from a child, of which 0 is an unknown user.
-fn reason(code: i32) -> Errno {
-    match code {
-        0 => Errno { code, text: Short::new("no such user") },
-        _ => super::super::errno(nix::errno::Errno::from_raw(code)),
+impl Failed {
+    /// Why, in words.
+    pub fn reason(self) -> Errno {
+        let text = match (self.code, self.stage) {
+            (reason::UNKNOWN, Stage::Group) => "no such group",
+            (reason::UNKNOWN, _) => "no such user",
+            (reason::NO_ID, Stage::Uid) => "4294967295 (-1) is not a user id",
+            (reason::NO_ID, _) => "4294967295 (-1) is not a group id",
+            (reason::NOT_AS_ASKED, _) => "read back, it is not as asked",
+            _ => return super::super::errno(nix::errno::Errno::from_raw(self.code)),
+        };
+        Errno { code: self.code, text: Short::new(text) }
     }
 }
 
