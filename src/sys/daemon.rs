@@ -12,7 +12,7 @@
 use super::stat::fstat;
 use super::std::{
     eprintln, io,
-    os::fd::{AsRawFd, IntoRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
     os::unix::net::UnixStream,
     prelude::v1::*,
     process,
@@ -51,13 +51,15 @@ pub fn close_inherited() {
 /// also what stands there when pmtr was started with a closed one, once
 /// [`sanitise_stdio`] has opened it.
 pub fn has_stderr() -> bool {
-    match fstat(io::stderr()) {
-        Ok(file) => {
-            let is_device = SFlag::from_bits_truncate(file.st_mode) == SFlag::S_IFCHR;
-            !(is_device && file.st_rdev == (1, 3))
-        }
-        Err(_) => false,
-    }
+    fstat(io::stderr()).is_ok() && !is_null(&io::stderr())
+}
+
+/// Returns true if the file is /dev/null.
+pub(super) fn is_null(file: &impl AsFd) -> bool {
+    fstat(file).is_ok_and(|file| {
+        let is_device = file.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits();
+        is_device && file.st_rdev == (1, 3)
+    })
 }
 
 /// Whether this process is process 1, which cannot become a daemon.

@@ -22,7 +22,7 @@ use super::{clock, heap, log, pages, reap};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::name::Name;
 use crate::short::Short;
-use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, StopSignal, Supervisor};
+use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, Stage, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
 use nix::sys::prctl::set_child_subreaper;
@@ -350,10 +350,19 @@ impl Shell {
                     self.supervisor.handle(now, Event::ExecFailed(failure));
                 }
                 Report::AnyCpu { pid } => self.warn_of_cpus(pid),
+                Report::Nowhere { pid, stage } => self.warn_of_null(pid, stage),
                 Report::Unrecorded { errno } => self.state.unrecorded(errno),
             }
         }
         false
+    }
+
+    fn warn_of_null(&self, pid: i32, stage: Stage) {
+        let option = if stage == Stage::Out { "out" } else { "err" };
+        if let Some(job) = self.supervisor.job_of(pid) {
+            let name = self.supervisor.name(job);
+            tell::warning!("job {name} [{pid}]: {option} goes nowhere: pmtr's own is /dev/null");
+        }
     }
 
     fn warn_of_cpus(&self, pid: i32) {

@@ -29,5 +29,5 @@ pub use log::{Log, Record};
 pub use patience::{eventually, patiently, stretched, LONG, SHORT};
 pub use process::{alive, children_of};
 pub use run::{program, Finished};
-pub use skip::{emulated, needs_jobs, needs_root, needs_shell, skipped};
+pub use skip::{emulated, is_root, needs_jobs, needs_root, needs_shell, skipped};
 pub use world::{job, sleepers, World};

@@ -57,8 +57,9 @@ impl World {
     pub fn start_with(&mut self, options: &[&str]) {
         assert!(self.pmtr.is_none(), "one pmtr in a world at a time");
         let stderr = self.stderr.take().unwrap_or_else(|| self.stderr_file().into());
+        let stdout = self.stdout.take().unwrap_or_else(Stdio::null);
         let mut command = self.command(options);
-        let child = command.args(self.usual_options()).stdout(Stdio::null()).stderr(stderr).spawn();
+        let child = command.args(self.usual_options()).stdout(stdout).stderr(stderr).spawn();
         self.pmtr = Some(Pmtr::Foreground(child.expect("starting pmtr")));
     }
 

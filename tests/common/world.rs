@@ -27,6 +27,7 @@ pub struct World {
     pub(super) environment: Vec<(String, String)>,
     pub(super) wrapper: Vec<String>,
     pub(super) user: Option<u32>,
+    pub(super) stdout: Option<Stdio>,
     pub(super) stderr: Option<Stdio>,
     /// When it began, for the kernel: in seconds since the machine was started.
     born: f64,
@@ -58,6 +59,7 @@ impl World {
             environment: Vec::new(),
             wrapper: Vec::new(),
             user: None,
+            stdout: None,
             stderr: None,
             born: process::uptime().floor(),
             dir,
@@ -89,6 +91,12 @@ impl World {
     /// executing the rest.
     pub fn wrapped_in(mut self, words: &[&str]) -> World {
         self.wrapper = words.iter().map(|word| word.to_string()).collect();
+        self
+    }
+
+    /// Gives pmtr another standard output than /dev/null.
+    pub fn stdout_to(mut self, stdout: impl Into<Stdio>) -> World {
+        self.stdout = Some(stdout.into());
         self
     }
 

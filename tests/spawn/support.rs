@@ -53,7 +53,7 @@ impl World {
         loop {
             match self.spawner.next_report().unwrap()? {
                 Report::Failed(failure) => return Some(failure),
-                Report::AnyCpu { .. } | Report::Unrecorded { .. } => {}
+                Report::AnyCpu { .. } | Report::Nowhere { .. } | Report::Unrecorded { .. } => {}
             }
         }
     }

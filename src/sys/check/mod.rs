@@ -188,7 +188,10 @@ impl<'a> Examiner<'a> {
             ("err", self.job.err(), appendable),
         ];
         for (option, path, judgement) in files {
-            let Some(path) = path else { continue };
+            // What pmtr has open already is not opened.
+            let Some(path) = path.filter(|path| spawn::own_number(path).is_none()) else {
+                continue;
+            };
             if let Err(error) = self.judge(path, judgement) {
                 self.say(format_args!("{option} {}: {}", Shown(path), error.meaning()));
             }

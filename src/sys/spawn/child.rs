@@ -17,7 +17,8 @@
 //! 10. a session **keyring** of its own, **groups**, **gid**, **uid** and no **capabilities**, and
 //!     all of it read back (see `credentials`); if that user has more processes than its
 //!     `ulimit -u` by now, it is exec that fails (`EAGAIN`, execve(2))
-//! 11. **in**, **out**, **err**, opened as that user
+//! 11. **in**, **out**, **err**, opened as that user, but for pmtr's own streams, which were
+//!     duplicated before (see `stdio`)
 //! 12. what is open above 2 will be closed by exec
 //! 13. the **ulimit** of open files
 //! 14. **env**, **exec**
@@ -30,13 +31,14 @@
 
 use core::convert::Infallible;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, CStr};
-use core::mem::{size_of, ManuallyDrop};
+use core::mem::size_of;
 
-use super::super::std::os::fd::{AsFd, BorrowedFd};
+use super::super::std::os::fd::BorrowedFd;
 use super::super::std::prelude::v1::*;
 use super::env::{own_ptr, point, Environment, Pointers, UserText};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
+use super::stdio::OwnStreams;
 use super::user::User;
 use crate::config::{JobView, Resource};
 use crate::limits::MAX_ARGS;
@@ -45,11 +47,10 @@ use crate::sys::disposition::{make_default, Signals};
 use crate::sys::state::Entry;
 use crate::time::Instant;
 use nix::errno::Errno;
-use nix::fcntl::{open, OFlag};
 use nix::libc::{self, c_long};
 use nix::sys::signal::{sigprocmask, SigSet, SigmaskHow};
 use nix::sys::stat::{fchmod, umask, Mode};
-use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid, write, Uid};
+use nix::unistd::{chdir, fchown, setsid, write, Uid};
 
 /// What the child starts from.
 #[derive(Clone, Copy)]
@@ -105,10 +106,11 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     nice(job).map_err(at(Stage::Nice))?;
     any_affinity(start).map_err(at(Stage::Cpu))?;
     limits(job).map_err(at(Stage::Ulimit))?;
+    let own = OwnStreams::of(job, |stage| report(start, Told::Nowhere(stage)))?;
     if let Some(user) = &mut user {
         switch_user(user, start.log)?;
     }
-    redirect(job, start.log)?;
+    own.redirect(job, start.log)?;
     close_above_2();
     let files = file_limit(job).unwrap_or(start.files);
     limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
@@ -139,9 +141,15 @@ fn record(start: &Start<'_>) {
         // The supervisor was killed just now, so nobody would know of this process.
         Some(Err(Errno::ESRCH)) => exit(),
         Some(Err(errno)) => {
-            let _ = write(start.reports, &encode(Told::Unrecorded(errno)));
+            report(start, Told::Unrecorded(errno));
         }
     }
+}
+
+/// Reports what does not end the start.
+fn report(start: &Start<'_>, told: Told) {
+    // If that cannot be, there is no supervisor any more.
+    let _ = write(start.reports, &encode(told));
 }
 
 pub(super) fn at(stage: Stage) -> impl Fn(Errno) -> Failed {
@@ -246,44 +254,6 @@ fn switch_user(user: &mut User<'_>, log: Option<BorrowedFd<'_>>) -> Result<(), F
 fn give(log: BorrowedFd<'_>, uid: Uid) {
     let all = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP | Mode::S_IWOTH;
     let _ = fchown(log, Some(uid), None).or_else(|_| fchmod(log, all));
-}
-
-/// `in`, `out`, `err`.
-fn redirect(job: JobView<'_>, log: Option<BorrowedFd<'_>>) -> Result<(), Failed> {
-    let input = job.stdin().unwrap_or(DEV_NULL);
-    open_onto(input, OFlag::O_RDONLY, |fd| dup2_stdin(fd)).map_err(at(Stage::Stdin))?;
-    output(job.out(), log, |fd| dup2_stdout(fd)).map_err(at(Stage::Out))?;
-    output(job.err(), log, |fd| dup2_stderr(fd)).map_err(at(Stage::Err))
-}
-
-/// What a job reads that has no `in`.
-pub(in crate::sys) const DEV_NULL: &CStr = match CStr::from_bytes_with_nul(b"/dev/null\0") {
-    Ok(path) => path,
-    Err(_) => unreachable!(),
-};
-
-fn output(
-    path: Option<&CStr>,
-    log: Option<BorrowedFd<'_>>,
-    onto: fn(BorrowedFd<'_>) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let append = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND;
-    match (path, log) {
-        (Some(path), _) => open_onto(path, append, onto),
-        (None, Some(log)) => onto(log),
-        (None, None) => open_onto(DEV_NULL, append, onto),
-    }
-}
-
-fn open_onto(
-    path: &CStr,
-    flags: OFlag,
-    onto: fn(BorrowedFd<'_>) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
-    let file = open(path, flags | OFlag::O_NOCTTY | OFlag::O_LARGEFILE, mode)?;
-    // Closed by exec, not here: where 0, 1 or 2 was not open, this can be that very one.
-    onto(ManuallyDrop::new(file).as_fd())
 }
 
 /// Lets exec close all descriptors above 2; the pipe of failures is needed until then.

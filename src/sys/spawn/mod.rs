@@ -11,6 +11,7 @@ mod credentials;
 mod env;
 mod limit;
 mod report;
+mod stdio;
 mod user;
 
 use super::disposition::{disposed, Signals};
@@ -24,8 +25,9 @@ use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
-pub(super) use child::{affinity, enter_dir, nice, Failed, NoWayBack, DEV_NULL};
+pub(super) use child::{affinity, enter_dir, nice, Failed, NoWayBack};
 pub(super) use env::left_out;
+pub(super) use stdio::{own_number, DEV_NULL};
 pub(super) use user::User;
 
 pub(super) use limit::{leaves_some, set as set_limit};

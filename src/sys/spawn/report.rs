@@ -17,6 +17,13 @@ pub enum Report {
         /// The process.
         pid: i32,
     },
+    /// An output of it is a stream of pmtr's own, and that is /dev/null.
+    Nowhere {
+        /// The process.
+        pid: i32,
+        /// Which of its outputs: [`Stage::Out`] or [`Stage::Err`].
+        stage: Stage,
+    },
     /// It runs, but could not be recorded in the state file.
     Unrecorded {
         /// Why.
@@ -29,6 +36,7 @@ pub enum Report {
 pub(super) enum Told {
     Failed(Failed),
     AnyCpu,
+    Nowhere(Stage),
     Unrecorded(nix::errno::Errno),
 }
 
@@ -39,11 +47,13 @@ pub(super) const RECORD_BYTES: usize = 12;
 // What stands where the stage would be.
 const ANY_CPU: i32 = -1;
 const UNRECORDED: i32 = -2;
+const NOWHERE: i32 = -3;
 
 pub(super) fn encode(told: Told) -> [u8; RECORD_BYTES] {
     let (stage, code) = match told {
         Told::Failed(failed) => (failed.stage as i32, failed.code),
         Told::AnyCpu => (ANY_CPU, 0),
+        Told::Nowhere(stage) => (NOWHERE, stage as i32),
         Told::Unrecorded(errno) => (UNRECORDED, errno as i32),
     };
     let mut record = [0; RECORD_BYTES];
@@ -58,12 +68,17 @@ pub(super) fn decode(record: &[u8; RECORD_BYTES]) -> Option<Report> {
     let (pid, stage, code) = (field(0)?, field(1)?, field(2)?);
     Some(match stage {
         ANY_CPU => Report::AnyCpu { pid },
+        NOWHERE => Report::Nowhere { pid, stage: stage_of(code)? },
         UNRECORDED => Report::Unrecorded { errno: nix::errno::Errno::from_raw(code) },
         stage => {
-            let stage = *Stage::ALL.get(usize::try_from(stage).ok()?)?;
+            let stage = stage_of(stage)?;
             Report::Failed(Failure { pid, stage, errno: Failed { stage, code }.reason() })
         }
     })
+}
+
+fn stage_of(number: i32) -> Option<Stage> {
+    Stage::ALL.get(usize::try_from(number).ok()?).copied()
 }
 
 impl Failed {
@@ -112,6 +127,8 @@ mod tests {
     fn what_is_not_fatal_is_no_failure() {
         let any_cpu = decode(&encode(Told::AnyCpu));
         assert!(matches!(any_cpu, Some(Report::AnyCpu { pid }) if pid == getpid().as_raw()));
+        let nowhere = decode(&encode(Told::Nowhere(Stage::Err)));
+        assert!(matches!(nowhere, Some(Report::Nowhere { stage: Stage::Err, .. })));
         let errno = nix::errno::Errno::ENOSPC;
         let unrecorded = decode(&encode(Told::Unrecorded(errno)));
         assert!(matches!(unrecorded, Some(Report::Unrecorded { errno: told }) if told == errno));
