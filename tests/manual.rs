@@ -251,6 +251,10 @@ const RUNNING: &[Promise] = &[
     ("umask 022", &["jobs_have_umask_022"]),
     ("supplementary groups", &["the_supplementary_groups_of_the_user_are_set"]),
     (
+        "user: also a number, and USER:GROUP",
+        &["numbers_and_groups_are_taken_where_names_are", "a_group_is_printed_behind_its_user"],
+    ),
+    (
         "HOME, USER, LOGNAME, SHELL",
         &["home_user_logname_and_shell_are_those_of_the_user", "env_goes_before_the_users_home"],
     ),

@@ -273,6 +273,126 @@ fn a_start_that_hangs_shows_its_user_nothing_of_pmtr() {
     }
 }
 
+/// A world whose pmtr finds these users.
+fn with_passwd(passwd: &str, group: &str) -> World {
+    let world = World::new();
+    let (passwd, group) = (world.file("passwd", passwd), world.file("group", group));
+    let bind = format!(
+        "mount --bind {} /etc/passwd && mount --bind {} /etc/group && exec \"$@\"",
+        passwd.display(),
+        group.display()
+    );
+    world.wrapped_in(&["unshare", "-m", "sh", "-c", &bind, "sh"])
+}
+
+/// To setresuid(2) it means "leave it as it is", so the job ran as root.
+#[test]
+fn a_user_whose_id_is_minus_1_does_not_run_as_root() {
+    let test = "a_user_whose_id_is_minus_1_does_not_run_as_root";
+    if needs_root(test) || needs_shell(test) {
+        return;
+    }
+    let passwd = "root:x:0:0::/:/bin/sh\nsvc:x:4294967295:0::/:/bin/sh\n\
+        grp:x:4321:4294967295::/:/bin/sh\nsup:x:4321:0::/:/bin/sh\n";
+    let mut w = with_passwd(passwd, "root:x:0:\nbad:x:4294967295:sup\n");
+    let user = |user: &str| job(user, &format!("cmd /usr/bin/touch $DIR/ran\n  user {user}"));
+    w.config(&["svc", "grp", "sup", "root:bad"].map(user).concat());
+    let jobs = [
+        ("svc", "setting user id of user svc: 4294967295 (-1) is not a user id"),
+        ("grp", "setting group id of user grp: 4294967295 (-1) is not a group id"),
+        ("sup", "setting groups of user sup: 4294967295 (-1) is not a group id"),
+        ("root:bad", "setting group id of user root: 4294967295 (-1) is not a group id"),
+    ];
+    let Finished { status, stderr, .. } = w.run(&["-t", "--strict"]);
+    assert_eq!(status, Some(1));
+    for (job, sentence) in jobs {
+        let reason = sentence.rsplit(": ").next().unwrap();
+        let warning = format!("warning: job {job}: user {job}: {reason}\n");
+        assert!(stderr.contains(&warning), "{stderr}");
+    }
+    w.start();
+    for (job, sentence) in jobs {
+        w.log().wait_for(&format!("job {job}: {sentence}"));
+        w.exited(job);
+    }
+    assert_eq!(w.stop(), Some(0));
+    assert!(!w.path("ran").exists());
+}
+
+/// A pmtr that is an ordinary user with these capabilities, as a service of systemd with `User=` and
+/// `AmbientCapabilities=` is.
+fn with_capabilities(capabilities: &str) -> World {
+    let world = World::new();
+    chown(world.dir(), Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::copy(common::program(), world.path("own")).unwrap();
+    // In place of the program, where the user cannot get in.
+    let own = format!("shift; exec {} \"$@\"", world.path("own").display());
+    let ids = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let sets = ["inh", "ambient"].map(|set| format!("--{set}-caps={capabilities}"));
+    world.wrapped_in(
+        &[&["setpriv"], &ids[..], &[&sets[0], &sets[1]], &["sh", "-c", &own, "sh"]].concat(),
+    )
+}
+
+/// The ids, groups and capabilities of a process.
+fn credentials(pid: i32) -> [String; 7] {
+    ["Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapAmb"]
+        .map(|field| process::status(pid, field).trim().to_string())
+}
+
+fn ids(id: u32) -> [String; 7] {
+    let four = [id.to_string().as_str(); 4].join("\t");
+    let none = "0".repeat(16);
+    [four.clone(), four, id.to_string(), none.clone(), none.clone(), none.clone(), none]
+}
+
+#[test]
+fn a_pmtr_with_capabilities_hands_none_to_a_job_with_a_user() {
+    let test = "a_pmtr_with_capabilities_hands_none_to_a_job_with_a_user";
+    if needs_root(test) || common::emulated() {
+        return eprintln!("skipped: {test}: another program is run in place of the emulator");
+    }
+    let mut w = with_capabilities("+setuid,+setgid,+kill,+chown,+net_raw");
+    let sleeps = |name: &str, lines: &str| job(name, &format!("cmd /bin/sleep 1000\n  {lines}"));
+    let other = sleeps("other", "user 4711");
+    w.config(
+        &(other + &sleeps("same", "user nobody") + &sleeps("root", "user root") + &sleepers("own")),
+    );
+    w.start();
+    assert_eq!(credentials(w.running("other")), ids(4711));
+    assert_eq!(credentials(w.running("same")), ids(NOBODY));
+    assert_eq!(process::status(w.running("root"), "Uid"), "0\t0\t0\t0");
+    let own = credentials(w.running("own"));
+    assert_eq!(own, credentials(w.pid()), "a job without `user` is what pmtr is");
+    assert_ne!(own[6], "0".repeat(16));
+    assert_eq!(w.stop(), Some(0));
+    assert_eq!(w.processes(), []);
+}
+
+#[test]
+fn a_pmtr_of_nobody_starts_jobs_of_nobody_and_of_nobody_else() {
+    let test = "a_pmtr_of_nobody_starts_jobs_of_nobody_and_of_nobody_else";
+    if needs_root(test) || needs_shell(test) {
+        return;
+    }
+    let sleeps = |name: &str, lines: &str| job(name, &format!("cmd /bin/sleep 1000\n  {lines}"));
+    let w = World::new();
+    let good = sleeps("name", "user nobody") + &sleeps("number", "user 65534:65534");
+    w.config(&good);
+    let mut w = w;
+    w.start_as_user(NOBODY);
+    for name in ["name", "number"] {
+        assert!(process::status(w.running(name), "Uid").starts_with("65534\t65534\t"), "{name}");
+    }
+    assert_eq!(w.run(&["-t", "--strict"]).said(), "");
+    w.config(&(good + &sleeps("daemon", "user daemon")));
+    w.log().wait_for("job daemon: setting group id of user daemon: Operation not permitted");
+    let said = w.run(&["-t"]).said();
+    let why = "only root can start a job with other ids or groups than its own";
+    assert!(said.contains(&format!("job daemon: user daemon: {why}")), "{said}");
+    assert_eq!(w.stop(), Some(0));
+}
+
 /// A job such as `ping` or `sudo` needs them.
 #[test]
 fn jobs_may_gain_privileges_if_pmtr_may() {

@@ -203,7 +203,7 @@ fn what_only_root_may() {
     plain(&world, "roots", b"#!/bin/true\n", 0o700);
     dir(&world, "closed", 0o700);
     let cases = [
-        ("user root\n  cmd /bin/true", "setting groups"),
+        ("user root\n  cmd /bin/true", "setting group id"),
         ("nice -5\n  cmd /bin/true", "setting nice"),
         ("ulimit -n 2000000\n  cmd /bin/true", "setting ulimit"),
         ("ulimit -r 90\n  cmd /bin/true", "setting ulimit"),

@@ -104,6 +104,11 @@ fn jobs_are_equal_when_every_field_is() {
     ] {
         assert_eq!(accept(job(options)).job(0) == base.job(0), equal, "{options}");
     }
+    let base = accept(job("  user u:g"));
+    for (user, equal) in [("u:g", true), ("\"u:g\"", true), ("u", false), ("u:h", false)] {
+        let other = accept(job(&format!("  user {user}")));
+        assert_eq!(other.job(0) == base.job(0), equal, "{user}");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn findings(config: &Config) -> Vec<(u32, String)> {
 
 /// What is told of a job with these options, in which DIR stands for the
 /// directory of the world again.
-fn told(world: &World, options: &str) -> Vec<String> {
+pub fn told(world: &World, options: &str) -> Vec<String> {
     let dir = world.path("");
     let dir = dir.to_str().unwrap().trim_end_matches('/');
     let text = |(_, text): (u32, String)| {

@@ -100,6 +100,8 @@ fn what_is_not_as_asked_afterwards_ends_the_start() {
             pretend(call);
             let told = refusal(&World::new(), "user nobody");
             assert_eq!(told, (stage, "read back, it is not as asked".into()), "{call}");
+            let warned = super::check::told(&World::new(), "user nobody\n cmd /bin/true");
+            assert_eq!(warned, ["user nobody: read back, it is not as asked"], "{call}");
         }
     }
 }
