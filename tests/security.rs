@@ -352,13 +352,15 @@ fn a_pmtr_with_capabilities_hands_none_to_a_job_with_a_user() {
     if needs_root(test) || common::emulated() {
         return eprintln!("skipped: {test}: another program is run in place of the emulator");
     }
-    let mut w = with_capabilities("+setuid,+setgid,+kill,+chown,+net_raw");
+    let mut w = with_capabilities("+setuid,+setgid,+kill,+net_raw");
     let sleeps = |name: &str, lines: &str| job(name, &format!("cmd /bin/sleep 1000\n  {lines}"));
-    let other = sleeps("other", "user 4711");
-    w.config(
-        &(other + &sleeps("same", "user nobody") + &sleeps("root", "user root") + &sleepers("own")),
-    );
+    let others = sleeps("other", "user 4711") + &sleeps("root", "user root");
+    // pmtr may not give the pipe away (`CAP_CHOWN`), and the job can open it.
+    let run = "cmd /bin/sh -c \"echo hello > /dev/stdout; exec sleep 1000\"\n  user 4711";
+    let says = job("says", run);
+    w.config(&[others, sleeps("same", "user nobody"), sleepers("own"), says].concat());
     w.start();
+    w.log().wait_line("says", "hello");
     assert_eq!(credentials(w.running("other")), ids(4711));
     assert_eq!(credentials(w.running("same")), ids(NOBODY));
     assert_eq!(process::status(w.running("root"), "Uid"), "0\t0\t0\t0");
