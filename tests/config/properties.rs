@@ -98,6 +98,8 @@ fn option(n: usize) -> impl Strategy<Value = String> {
         text.prop_map(|path| format!("depends {{ {} }}", hidden(&path))),
         (text, text).prop_map(|(a, b)| format!("depends {{\n {}\n {} }}", hidden(&a), hidden(&b))),
         text.prop_map(|user| format!("user {}", hidden(&user))),
+        ("[a-z0-9_-]{1,9}", "[a-z0-9_-]{1,9}").prop_map(|(a, b)| format!("user {a}:{b}")),
+        ("[a-z ]{1,9}", "[a-z ]{1,9}").prop_map(|(a, b)| format!("user \"{a}:{b}\"")),
         (-20..=20).prop_map(|nice: i32| format!("nice {nice}")),
         any::<i32>().prop_map(|order| format!("order {order}")),
         (0..1024, 0..1024).prop_map(|(a, b): (i32, i32)| format!("cpu {}-{}", a.min(b), a.max(b))),
