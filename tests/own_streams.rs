@@ -6,11 +6,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{symlink, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use common::{eventually, job, needs_shell, World};
+use common::{eventually, job, needs_root, needs_shell, World};
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
 use nix::libc;
 use nix::unistd::pipe;
@@ -122,6 +122,21 @@ fn a_terminal_is_given_to_jobs_for_writing_only() {
     let flags = i32::from_str_radix(flags, 8).unwrap();
     assert_eq!(flags & libc::O_ACCMODE, libc::O_WRONLY, "{info}");
     assert_eq!(flags & libc::O_NONBLOCK, 0, "{info}");
+}
+
+/// Only the name in the configuration stands for pmtr's stream: the user of a job may be able to
+/// make such a link.
+#[test]
+fn a_link_to_dev_stdout_is_opened_as_the_user() {
+    if needs_root("a_link_to_dev_stdout_is_opened_as_the_user") {
+        return;
+    }
+    let world = World::new();
+    symlink("/dev/stdout", world.path("out")).unwrap();
+    world.config(&speaker("a", "out $DIR/out\n  user nobody"));
+    let (world, ..) = with_pipes(world);
+    let told = world.log().wait_for("job a: opening out");
+    assert!(told.text.ends_with(": Permission denied"), "{}", told.text);
 }
 
 /// As the journal is one: it cannot be opened by its name, not even by root.

@@ -224,7 +224,7 @@ impl<'a> Examiner<'a> {
     }
 }
 
-/// Whether this process can become the user of a job.
+/// Returns true if this process can become the user of a job.
 fn can_be(user: Option<&mut User<'_>>) -> bool {
     let take_on = |user: &mut User<'_>| user.take_on().map_err(|_| Errno::EPERM);
     user.map_or(true, |user| in_child(|| take_on(user)).is_ok())

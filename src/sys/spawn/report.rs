@@ -82,7 +82,7 @@ fn stage_of(number: i32) -> Option<Stage> {
 }
 
 impl Failed {
-    /// Why, in words.
+    /// Returns the reason with its text.
     pub fn reason(self) -> Errno {
         let text = match (self.code, self.stage) {
             (reason::UNKNOWN, Stage::Group) => "no such group",

@@ -20,7 +20,7 @@ use nix::fcntl::{fcntl, open, FcntlArg, OFlag};
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-/// What a job reads that has no `in`.
+/// The standard input of a job without `in`.
 pub(in crate::sys) const DEV_NULL: &CStr = c_str(b"/dev/null\0");
 
 /// A stream of a job: one of the options `in`, `out` and `err`.
@@ -92,7 +92,8 @@ fn open_onto(path: &CStr, stream: Stream<'_>) -> Result<(), Errno> {
     (stream.onto)(ManuallyDrop::new(file).as_fd())
 }
 
-/// The descriptor of pmtr that a path names, whether or not there is a /proc that it leads to.
+/// The descriptor of pmtr that a path names, whether or not there is a /proc that it leads to. A
+/// symbolic link to such a path names none: whoever can make it is not to get pmtr's streams.
 pub(in crate::sys) fn own_number(path: &CStr) -> Option<c_int> {
     let path = path.to_bytes();
     let digit = |path: &[u8]| match path {

@@ -15,7 +15,7 @@ use super::credentials::{self, Groups};
 use crate::config::{is_id, numeric_id, JobView};
 use crate::supervise::Stage;
 
-/// Why a user is not taken on, where no system call has failed; an [`Errno`] is above 0.
+/// Reasons of a failure that are not error numbers of the kernel, which are above 0.
 pub(super) mod reason {
     /// There is no such user or group.
     pub(in super::super) const UNKNOWN: i32 = 0;
@@ -168,7 +168,8 @@ fn look_up_group(word: &CStr) -> Result<Gid, Failed> {
     id.map(Gid::from_raw).ok_or(unknown)
 }
 
-/// Where nothing was found, errno may be one of several that mean just that (getpwnam(3)).
+/// Tells an entry that does not exist from a look-up that failed: errno may be one of several for
+/// the former (getpwnam(3)).
 fn not_found<T>() -> Result<Option<T>, Errno> {
     match Errno::last() {
         errno @ (Errno::EIO
