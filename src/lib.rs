@@ -18,7 +18,7 @@
 //! | the loop never blocks | non-blocking log, pipes and UDP; `wait` is a state, not a waitpid(2); users and hosts are looked up by children; no sleep |
 //! | a refused configuration changes nothing | it is parsed into a second table, checked, and only then the tables are swapped |
 //! | a clock step changes nothing | one clock, which cannot be set ([`time`]) |
-//! | no process is lost, left behind or doubled | a session and group for each job; groups are killed before their leader is reaped; a state file outlives pmtr ([`state`]) |
+//! | no process is lost, left behind or doubled | a session for each job, whose first process is reaped last; a state file outlives pmtr ([`state`]) |
 //! | nothing that happens after start-up ends the supervisor | a failed fork, a full table, a missing /dev/log: told, and tried again |
 //!
 //! [`promises`] has more of them, each with its tests.
@@ -76,8 +76,10 @@
 //!   the file's text, the last datagram (madvise(2)).
 //! - **Users are looked up by the child**: always as the system has them now,
 //!   and a name service that blocks or allocates blocks one job.
-//! - **The group of a stopped job is killed while its leader is a zombie**:
-//!   until it is reaped nobody else can have that number.
+//! - **A job is a session**, whose first process stays a zombie until nothing else is left of it:
+//!   until it is reaped nobody else can have that number. The others are found in /proc
+//!   (`sys::sessions`). A cgroup would also hold what has left the session on purpose, so pmtr
+//!   makes none.
 //! - **A job in the file is the same job while its name is**: two definitions
 //!   are compared field by field through [`config::JobView`], whose `==` is
 //!   the question "has it changed?".

@@ -276,7 +276,7 @@ const RUNNING: &[Promise] = &[
         ],
     ),
     (
-        "own session and group, what is left of it is killed",
+        "own session, what is left of it gets SIGTERM, then SIGKILL",
         &[
             "each_job_is_a_session_and_a_process_group",
             "what_is_left_of_a_stopped_jobs_group_is_killed",
@@ -285,7 +285,10 @@ const RUNNING: &[Promise] = &[
     ),
     (
         "children of a job that exits by itself are left alone",
-        &["what_a_job_that_exited_by_itself_left_behind_is_left_alone"],
+        &[
+            "what_a_job_that_exited_by_itself_left_behind_is_left_alone",
+            "the_workers_of_a_killed_master_go_before_it_starts_again",
+        ],
     ),
     (
         "a wait job holds only later jobs",

@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 use core::mem::size_of;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use super::address::Prefix;
@@ -362,7 +363,7 @@ impl Config {
     }
 }
 
-/// The key by which a name is found (FNV-1a).
+/// The key by which a name or a program is found (FNV-1a).
 pub(super) fn hash(name: &[u8]) -> u32 {
     let step = |hash: u32, &byte: &u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     name.iter().fold(0x811c_9dc5, step)
@@ -419,6 +420,11 @@ impl<'a> JobView<'a> {
     /// The program: the first word of `cmd`.
     pub fn program(self) -> &'a CStr {
         self.argv().next().unwrap_or(c_empty())
+    }
+
+    /// A digest of the program, by which jobs of the same program find each other.
+    pub fn program_digest(self) -> NonZeroU32 {
+        NonZeroU32::new(hash(self.program().to_bytes())).unwrap_or(NonZeroU32::MIN)
     }
 
     /// The directory to run in.

@@ -25,13 +25,22 @@ pub enum Action {
         /// It could not be sent before.
         again: bool,
     },
-    /// Send SIGKILL to what is left of the process group of an ended job;
-    /// answer with `GroupGone` if there was nothing to send it to.
-    KillGroup {
+    /// Send a signal to what is left of a session whose first process has ended; answer with
+    /// `SessionGone` if nothing is left.
+    EndSession {
         /// The job.
         job: JobId,
-        /// The group.
-        pgid: i32,
+        /// The session: the id of its first process.
+        sid: i32,
+        /// Which signal; None: only check whether anything is left.
+        signal: Option<StopSignal>,
+    },
+    /// Give up what SIGKILL has not ended of a session; answer with `SessionGone`.
+    LeaveSession {
+        /// The job.
+        job: JobId,
+        /// The session: the id of its first process.
+        sid: i32,
     },
     /// All is stopped: leave.
     Exit,

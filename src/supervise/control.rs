@@ -43,7 +43,7 @@ impl Supervisor {
             }
             State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => false,
             State::Vacant | State::Idle(Idle::Done) | State::Queued => false,
-            State::Blocked { .. } | State::BackingOff { .. } => false,
+            State::Blocked { .. } | State::Yielding | State::BackingOff { .. } => false,
             State::Running { .. } | State::Failing { .. } => false,
         }
     }
@@ -54,6 +54,7 @@ impl Supervisor {
             State::Queued
             | State::BackingOff { .. }
             | State::Blocked { .. }
+            | State::Yielding
             | State::Idle(Idle::Done) => {
                 self.table.enter(slot, State::Idle(Idle::Disabled));
                 true

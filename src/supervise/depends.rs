@@ -47,7 +47,9 @@ impl Supervisor {
                 let again = self.holds_others(slot, turn);
                 self.stop(slot, if again { Then::Queue } else { Then::Restart });
             }
-            State::Clearing { then: Then::Bounce | Then::Finish, .. } => {
+            State::Clearing {
+                then: Then::BackOff { .. } | Then::Bounce | Then::Finish, ..
+            } => {
                 self.stop(slot, Then::Restart);
             }
             State::Blocked { turn } => self.start_later(slot, turn, now),
@@ -56,7 +58,7 @@ impl Supervisor {
             }
             // On its way already, or not to run.
             State::Stopping { .. } | State::Clearing { .. } | State::Starting { .. } => {}
-            State::Vacant | State::Idle(Idle::Disabled) | State::Queued => {}
+            State::Vacant | State::Idle(Idle::Disabled) | State::Queued | State::Yielding => {}
         }
     }
 }

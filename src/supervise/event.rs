@@ -24,21 +24,24 @@ pub enum Event {
     },
     /// A process could not become its program, and is about to exit.
     ExecFailed(Failure),
-    /// A process was reaped.
+    /// A process has ended. If [`keeps`](crate::supervise::Supervisor::keeps) then says so, it must not
+    /// be reaped before `SessionGone`.
     Exited {
         /// Which; unknown ones (adopted orphans) are no concern of the supervisor.
         pid: i32,
         /// How.
         status: ExitStatus,
+        /// Nothing else is left of its session.
+        is_alone: bool,
     },
     /// The signal that [`Action::Signal`](crate::supervise::Action::Signal) named could not be sent.
     Unsent {
         /// The process.
         pid: i32,
     },
-    /// Nothing is left of the process group that
-    /// [`Action::KillGroup`](crate::supervise::Action::KillGroup) named, or nothing that may be killed.
-    GroupGone {
+    /// Nothing is left of the session that
+    /// [`Action::EndSession`](crate::supervise::Action::EndSession) named, or it is given up.
+    SessionGone {
         /// The job that was being stopped.
         job: JobId,
     },

@@ -3,19 +3,22 @@
 //! ```text
 //!              its turn            Spawned            exits by itself
 //!   Queued ──────────────► Starting ──────► Running ──────────────────► BackingOff ─► Starting
-//!     ▲                        ▲               │ └── once, or status 33 ─► Idle(Done)
-//!     │                        │               │ changed, bounced, disabled, removed, shutdown
-//!     │ new definition         │ at once       ▼
-//!     └───────────────── Clearing ◄──────── Stopping (SIGTERM, SIGKILL 10 s later)
+//!     ▲                        ▲              │ │ └── once, or status 33 ─► Idle(Done)
+//!     │                        │              │ │ changed, bounced, disabled, removed, shutdown
+//!     │ new definition         │ at once      │ ▼
+//!     └───────────────── Clearing ◄───────────┴─ Stopping (SIGTERM, SIGKILL 10 s later)
 //! ```
 //!
+//! `Clearing` is entered only if the first process has left others of its session behind.
+//!
 //! A job that cannot start because a file that it depends on cannot be read is
-//! `Blocked` until it can. A process that fails before its program runs is
+//! `Blocked` until it can, and `Yielding` until a removed job with the same program is gone. A process that fails before its program runs is
 //! `Failing` until it is reaped. A row that holds no job is `Vacant`.
 //!
 //! Deadlines live inside the state that needs them: one of a state that was
 //! left cannot fire.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use crate::name::Name;
@@ -35,9 +38,11 @@ pub const TELL_DELAY: Duration = Duration::from_secs(10);
 /// How long no start is tried after one for which there was no process.
 pub const SPAWN_PAUSE: Duration = Duration::from_secs(1);
 
-/// How soon it is looked again whether a killed group is gone; doubles each
-/// time until it is longer than [`TELL_DELAY`].
-const FIRST_CHECK: Duration = Duration::from_millis(2);
+/// The delay between two checks whether a session is gone, after so many in one step: from 2 ms
+/// on it doubles, up to 256 ms.
+pub(super) fn check_delay(checks: u8) -> Duration {
+    Duration::from_millis(2 << checks.min(7))
+}
 
 /// A row of the table.
 #[derive(Clone, Copy)]
@@ -46,6 +51,8 @@ pub(super) struct Job {
     pub(super) generation: u16,
     /// Its position in the live configuration; none once it was taken out.
     pub(super) spec: Option<u16>,
+    /// Once it was taken out: a digest of its program.
+    pub(super) leaves: Option<NonZeroU32>,
     pub(super) depends: Depends,
     pub(super) state: State,
 }
@@ -76,6 +83,8 @@ pub(super) enum State {
     BackingOff { until: Instant },
     /// It starts when the files that it depends on can be read.
     Blocked { turn: Turn },
+    /// It starts when the removed jobs that run its program are gone.
+    Yielding,
     /// Its start was asked for.
     Starting { turn: Turn },
     /// It runs.
@@ -84,8 +93,8 @@ pub(super) enum State {
     Failing { pid: i32, since: Instant, turn: Turn },
     /// It was told to go.
     Stopping { pid: i32, since: Instant, turn: Turn, step: Step, then: Then },
-    /// Its process is gone; what is left of its group is being killed.
-    Clearing { pgid: i32, check_at: Instant, delay: Duration, then: Then },
+    /// Its first process has ended; the rest of its session is being ended.
+    Clearing { sid: i32, step: ClearStep, check_at: Instant, checks: u8, then: Then },
 }
 
 /// Why a job does not run.
@@ -118,9 +127,22 @@ pub(super) enum Step {
     Wait,
 }
 
+/// The progress of ending what the first process of a job has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClearStep {
+    /// SIGTERM is to be sent now, or SIGKILL if its time has come.
+    Term { kill_at: Instant },
+    /// SIGTERM was sent; SIGKILL follows.
+    Kill { at: Instant },
+    /// SIGKILL is sent at every check; what outlives it is given up.
+    GiveUp { at: Instant },
+}
+
 /// What becomes of a job once it is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
+    /// It starts again at a moment of its own: it has exited by itself.
+    BackOff { until: Instant },
     /// It starts again at once, unless it is `once` or exits with status 33.
     Bounce,
     /// It starts again at once.
@@ -142,17 +164,18 @@ impl State {
             State::Running { pid, .. } | State::Failing { pid, .. } => Some(pid),
             State::Stopping { pid, .. } => Some(pid),
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
-            State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => None,
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => None,
+            State::Clearing { .. } => None,
         }
     }
 
-    /// The number of its first process, and then of what is left of its group.
+    /// The number of its first process, and then of what is left of its session.
     pub(super) fn number(self) -> Option<i32> {
         match self {
-            State::Clearing { pgid, .. } => Some(pgid),
+            State::Clearing { sid, .. } => Some(sid),
             State::Running { .. } | State::Failing { .. } | State::Stopping { .. } => self.pid(),
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
-            State::Blocked { .. } | State::Starting { .. } => None,
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => None,
         }
     }
 
@@ -164,7 +187,7 @@ impl State {
             State::Stopping { step, .. } => step.deadline(),
             State::Clearing { check_at, .. } => Some(check_at),
             State::Vacant | State::Idle(_) | State::Queued | State::Blocked { .. } => None,
-            State::Starting { .. } | State::Failing { .. } => None,
+            State::Yielding | State::Starting { .. } | State::Failing { .. } => None,
         }
     }
 
@@ -174,7 +197,7 @@ impl State {
             State::Starting { .. } | State::Running { .. } | State::Failing { .. } => true,
             State::Stopping { .. } | State::Clearing { .. } => true,
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => false,
-            State::Blocked { .. } => false,
+            State::Blocked { .. } | State::Yielding => false,
         }
     }
 
@@ -182,7 +205,7 @@ impl State {
     /// behind it may start.
     pub(super) fn holds(self) -> bool {
         match self {
-            State::Queued => true,
+            State::Queued | State::Yielding => true,
             State::Starting { turn } | State::Running { turn, .. } => turn == Turn::InOrder,
             State::Failing { turn, .. } => turn == Turn::InOrder,
             State::Stopping { turn, then, .. } => turn == Turn::InOrder || then == Then::Queue,
@@ -203,26 +226,47 @@ impl State {
             State::Stopping { pid, since, turn, step, .. } => {
                 State::Stopping { pid, since, turn, step, then }
             }
-            State::Clearing { pgid, check_at, delay, .. } => {
-                State::Clearing { pgid, check_at, delay, then }
+            State::Clearing { sid, step, check_at, checks, .. } => {
+                State::Clearing { sid, step, check_at, checks, then }
             }
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => self,
-            State::Blocked { .. } | State::Starting { .. } => self,
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => self,
         }
     }
 
-    /// The state in which the group of a stopped job is killed, beginning now.
-    pub(super) fn clearing(pgid: i32, then: Then) -> State {
-        State::Clearing { pgid, check_at: Instant::BOOT, delay: FIRST_CHECK, then }
+    /// The state in which the rest of a session is ended, beginning now.
+    pub(super) fn clearing(sid: i32, kill_at: Instant, then: Then) -> State {
+        let (step, check_at) = (ClearStep::Term { kill_at }, Instant::BOOT);
+        State::Clearing { sid, step, check_at, checks: 0, then }
     }
 }
 
 impl Step {
+    /// When what a first process that ends now leaves behind gets SIGKILL: ten seconds after the
+    /// first SIGTERM, or now if that time is over.
+    pub(super) fn kill_at(self, now: Instant) -> Instant {
+        match self {
+            Step::Term => now + KILL_DELAY,
+            Step::Kill { at } => at,
+            Step::Tell { .. } | Step::Wait => now,
+        }
+    }
+
     fn deadline(self) -> Option<Instant> {
         match self {
             Step::Term => Some(Instant::BOOT),
             Step::Kill { at } | Step::Tell { at } => Some(at),
             Step::Wait => None,
+        }
+    }
+}
+
+impl ClearStep {
+    /// When the step is over.
+    pub(super) fn until(self) -> Instant {
+        match self {
+            ClearStep::Term { kill_at: at } => at,
+            ClearStep::Kill { at } | ClearStep::GiveUp { at } => at,
         }
     }
 }

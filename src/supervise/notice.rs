@@ -19,12 +19,15 @@ pub(super) enum Notice<'a> {
     SendingTerm { name: Name, pid: i32 },
     SendingKill { name: Name, pid: i32 },
     Undead { name: Name, pid: i32 },
-    GroupUndead { name: Name, pgid: i32 },
+    SendingTermToRest { name: Name, sid: i32 },
+    SendingKillToRest { name: Name, sid: i32 },
+    SessionUndead { name: Name, sid: i32 },
     CannotSpawn { name: Name, errno: Errno },
     CannotExec { name: Name, stage: Stage, errno: Errno, spec: Option<JobView<'a>> },
     DependsMissing { name: Name, path: &'a [u8], errno: Errno },
     DependsChanged { name: Name },
     Bouncing { name: Name },
+    Yielding { name: Name, other: Name },
     Enabling { name: Name },
     Disabling { name: Name },
     Leaving { signal: i32 },
@@ -44,11 +47,13 @@ impl Notice<'_> {
             Notice::Exited { .. } | Notice::SendingTerm { .. } | Notice::SendingKill { .. } => {
                 log::Level::Info
             }
+            Notice::SendingTermToRest { .. } | Notice::SendingKillToRest { .. } => log::Level::Info,
             Notice::DependsChanged { .. } | Notice::Bouncing { .. } => log::Level::Info,
+            Notice::Yielding { .. } => log::Level::Info,
             Notice::Enabling { .. } | Notice::Disabling { .. } | Notice::Leaving { .. } => {
                 log::Level::Info
             }
-            Notice::Undead { .. } | Notice::GroupUndead { .. } => log::Level::Warn,
+            Notice::Undead { .. } | Notice::SessionUndead { .. } => log::Level::Warn,
             Notice::DependsMissing { .. } => log::Level::Warn,
             Notice::CannotSpawn { .. } | Notice::CannotExec { .. } => log::Level::Error,
         }
@@ -69,8 +74,20 @@ impl fmt::Display for Notice<'_> {
             Notice::Undead { name, pid } => {
                 write!(f, "job {name} [{pid}] is still there after SIGKILL")
             }
-            Notice::GroupUndead { name, pgid } => {
-                write!(f, "job {name}: processes of group {pgid} are still there after SIGKILL")
+            Notice::SendingTermToRest { name, sid } => {
+                write!(f, "sending SIGTERM to what is left of job {name} [{sid}]")
+            }
+            Notice::SendingKillToRest { name, sid } => {
+                write!(f, "sending SIGKILL to what is left of job {name} [{sid}]")
+            }
+            Notice::SessionUndead { name, sid } => {
+                write!(f, "job {name}: processes of session {sid} are still there after SIGKILL")
+            }
+            Notice::Yielding { name, other } => {
+                write!(
+                    f,
+                    "job {name} waits for the end of job {other}, which runs the same program"
+                )
             }
             Notice::CannotSpawn { name, errno } => {
                 write!(f, "job {name}: cannot create a process: {errno}; trying every second")

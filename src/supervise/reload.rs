@@ -37,7 +37,8 @@ impl Supervisor {
         let is_same = old_spec.is_some_and(|old| old == spec);
         let is_disabled = spec.is_disabled();
         self.standby().set_row(position, slot + 1);
-        self.table.job_mut(slot).spec = Some(position as u16);
+        let job = self.table.job_mut(slot);
+        (job.spec, job.leaves) = (Some(position as u16), None);
         if is_same {
             self.undo_control(slot, is_disabled);
         } else {
@@ -49,7 +50,9 @@ impl Supervisor {
     /// The job is in the file no more.
     fn take_out(&mut self, slot: u16) {
         if self.table.state(slot).is_alive() {
-            self.table.job_mut(slot).spec = None;
+            let program = self.spec_of(slot).map(|spec| spec.program_digest());
+            let job = self.table.job_mut(slot);
+            (job.leaves, job.spec) = (job.leaves.or(program), None);
             self.stop(slot, Then::Remove);
         } else {
             self.table.vacate(slot);

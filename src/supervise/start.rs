@@ -1,5 +1,6 @@
 //! How jobs start: in their turn, or at a moment of their own.
 
+use crate::config::JobView;
 use crate::supervise::job::{self, Depends, State, Turn};
 use crate::supervise::notice::Notice;
 use crate::supervise::supervisor::Supervisor;
@@ -61,6 +62,9 @@ impl Supervisor {
     }
 
     fn start(&mut self, slot: u16, turn: Turn) -> Option<Action> {
+        if turn == Turn::InOrder && self.yields(slot) {
+            return None;
+        }
         let job = self.table.id(slot);
         let depends = self.spec_of(slot).is_some_and(|spec| spec.depends().next().is_some());
         match self.table.job(slot).depends {
@@ -76,12 +80,36 @@ impl Supervisor {
         }
     }
 
+    /// Holds a job back while one that was taken out still runs its program, which may hold its port
+    /// or its lock: mostly a job that got another name. Returns false if there is no such job.
+    fn yields(&mut self, slot: u16) -> bool {
+        let Some(program) = self.spec_of(slot).map(JobView::program_digest) else { return false };
+        let is_old = |&old: &u16| {
+            let job = self.table.job(old);
+            job.leaves == Some(program) && job.state.is_alive()
+        };
+        let Some(old) = self.table.slots().find(is_old) else { return false };
+        let (name, other) = (self.table.job(slot).name, self.table.job(old).name);
+        Notice::Yielding { name, other }.log();
+        self.table.enter(slot, State::Yielding);
+        true
+    }
+
+    /// A job that was taken out is gone: those that it held back have their turn.
+    pub(super) fn stop_yielding(&mut self) {
+        for slot in self.table.slots() {
+            if self.table.state(slot) == State::Yielding {
+                self.queue(slot);
+            }
+        }
+    }
+
     pub(super) fn on_spawned(&mut self, now: Instant, job: JobId, pid: i32) {
         self.pause = None;
         self.starved = false;
-        // Numbers in use are not handed out: the group that had this one is gone.
-        if let Some(old) = self.table.slot_of_group(pid) {
-            self.on_group_gone(now, self.table.id(old));
+        // Numbers in use are not handed out: the session that had this one is gone.
+        if let Some(old) = self.table.slot_of_session(pid) {
+            self.on_session_gone(now, self.table.id(old));
         }
         let Some(slot) = self.table.slot(job) else { return };
         let State::Starting { turn } = self.table.state(slot) else { return };
@@ -107,8 +135,8 @@ impl Supervisor {
             State::Starting { turn } => self.start_later(slot, turn, until),
             // Not what was asked for: there is no answer to wait for.
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => {}
-            State::Blocked { .. } | State::Running { .. } | State::Failing { .. } => {}
-            State::Stopping { .. } | State::Clearing { .. } => {}
+            State::Blocked { .. } | State::Yielding | State::Running { .. } => {}
+            State::Failing { .. } | State::Stopping { .. } | State::Clearing { .. } => {}
         }
     }
 

@@ -55,6 +55,7 @@ impl State {
                 Some(then != Then::Disable)
             }
             State::Queued | State::BackingOff { .. } | State::Blocked { .. } => Some(true),
+            State::Yielding => Some(true),
             State::Starting { .. } | State::Running { .. } | State::Failing { .. } => Some(true),
         }
     }
@@ -64,7 +65,7 @@ impl State {
             State::Idle(idle) => idle == Idle::Done,
             State::Stopping { then, .. } | State::Clearing { then, .. } => then == Then::Finish,
             State::Vacant | State::Queued | State::BackingOff { .. } => false,
-            State::Blocked { .. } | State::Starting { .. } => false,
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => false,
             State::Running { .. } | State::Failing { .. } => false,
         }
     }
@@ -76,7 +77,8 @@ impl State {
             }
             State::Stopping { pid, since, .. } => Some(Run { pid, since }),
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
-            State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => None,
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => None,
+            State::Clearing { .. } => None,
         }
     }
 }

@@ -1,8 +1,6 @@
 //! How runs end: by themselves, because they were told to, and all at once at the end.
 
-use core::time::Duration;
-
-use crate::supervise::job::{self, Idle, State, Step, Then, Turn};
+use crate::supervise::job::{self, ClearStep, Idle, State, Step, Then, Turn};
 use crate::supervise::notice::Notice;
 use crate::supervise::supervisor::{Supervisor, DO_NOT_RESTART};
 use crate::supervise::{Action, ExitStatus, Failure, JobId, StopSignal};
@@ -59,23 +57,50 @@ impl Supervisor {
         }
     }
 
-    /// SIGKILL to a group, again and again but ever more rarely, and then words.
+    /// Ends the rest of a session: SIGTERM, SIGKILL until nothing is left, then a warning. In
+    /// between it only checks whether anything is left.
     pub(super) fn clear(
         &mut self,
         now: Instant,
         slot: u16,
-        pgid: i32,
-        delay: Duration,
-        then: Then,
+        sid: i32,
+        step: ClearStep,
     ) -> Option<Action> {
-        if delay > job::TELL_DELAY {
-            Notice::GroupUndead { name: self.table.job(slot).name, pgid }.log();
-            self.on_stopped(now, slot, then);
-            return None;
+        let (job, name) = (self.table.id(slot), self.table.job(slot).name);
+        let signal = match step {
+            ClearStep::Term { kill_at } if now < kill_at => {
+                Notice::SendingTermToRest { name, sid }.log();
+                self.clear_step(now, slot, ClearStep::Kill { at: kill_at });
+                Some(StopSignal::Term)
+            }
+            ClearStep::Kill { at } if now < at => {
+                self.clear_step(now, slot, step);
+                None
+            }
+            ClearStep::Term { .. } | ClearStep::Kill { .. } => {
+                Notice::SendingKillToRest { name, sid }.log();
+                self.clear_step(now, slot, ClearStep::GiveUp { at: now + job::TELL_DELAY });
+                Some(StopSignal::Kill)
+            }
+            ClearStep::GiveUp { at } if now < at => {
+                self.clear_step(now, slot, step);
+                Some(StopSignal::Kill)
+            }
+            ClearStep::GiveUp { .. } => {
+                Notice::SessionUndead { name, sid }.log();
+                return Some(Action::LeaveSession { job, sid });
+            }
+        };
+        Some(Action::EndSession { job, sid, signal })
+    }
+
+    /// Enters a step of [`clear`](Self::clear); the checks of one step become rarer and rarer.
+    fn clear_step(&mut self, now: Instant, slot: u16, step: ClearStep) {
+        if let State::Clearing { sid, step: before, checks, then, .. } = self.table.state(slot) {
+            let checks = if step == before { checks.saturating_add(1) } else { 0 };
+            let check_at = (now + job::check_delay(checks)).min(step.until());
+            self.table.enter(slot, State::Clearing { sid, step, check_at, checks, then });
         }
-        let (check_at, delay) = (now + delay, delay * 2);
-        self.table.enter(slot, State::Clearing { pgid, check_at, delay, then });
-        Some(Action::KillGroup { job: self.table.id(slot), pgid })
     }
 
     fn step(&mut self, slot: u16, step: Step) {
@@ -96,31 +121,39 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn on_exited(&mut self, now: Instant, pid: i32, status: ExitStatus) {
+    /// `is_alone`: nothing is left of the session but this process.
+    pub(super) fn on_exited(&mut self, now: Instant, pid: i32, status: ExitStatus, is_alone: bool) {
         let Some(slot) = self.table.slot_of_pid(pid) else { return };
         match self.table.state(slot) {
             State::Running { since, turn, .. } => {
                 self.tell_exit(now, slot, pid, since, status);
                 self.tell_finished(slot, turn);
-                let next = self.after_own_exit(now, slot, since, status);
-                self.table.enter(slot, next);
+                match self.restart_at(now, slot, since, status) {
+                    Some(until) => {
+                        let then = Then::BackOff { until };
+                        self.end_session(now, slot, pid, now + job::KILL_DELAY, then, is_alone);
+                    }
+                    // It may have left a daemon behind, on purpose.
+                    None => self.table.enter(slot, State::Idle(Idle::Done)),
+                }
             }
             State::Failing { since, turn, .. } => {
                 self.tell_exit(now, slot, pid, since, status);
                 self.tell_finished(slot, turn);
                 self.table.enter(slot, State::BackingOff { until: now + job::RESTART_DELAY });
             }
-            State::Stopping { since, turn, then, .. } => {
+            State::Stopping { since, turn, then, step, .. } => {
                 self.tell_exit(now, slot, pid, since, status);
                 if then != Then::Queue {
                     self.tell_finished(slot, turn);
                 }
                 let then = if self.is_final(slot, status) { then.finally() } else { then };
-                self.table.enter(slot, State::clearing(pid, then));
+                self.end_session(now, slot, pid, step.kill_at(now), then, is_alone);
             }
             // States without a process: nothing to do with this one.
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => {}
-            State::Blocked { .. } | State::Starting { .. } | State::Clearing { .. } => {}
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => {}
+            State::Clearing { .. } => {}
         }
     }
 
@@ -135,14 +168,34 @@ impl Supervisor {
         }
     }
 
-    /// What follows when a job exits that was not told to (manual, "Job exits").
-    fn after_own_exit(&self, now: Instant, slot: u16, since: Instant, status: ExitStatus) -> State {
-        if self.is_final(slot, status) {
-            State::Idle(Idle::Done)
-        } else if now.since(since) < job::RESTART_DELAY {
-            State::BackingOff { until: now + job::RESTART_DELAY }
+    /// Returns when a job starts again that has exited by itself (manual, "Job exits"); None if it
+    /// is not restarted.
+    fn restart_at(
+        &self,
+        now: Instant,
+        slot: u16,
+        since: Instant,
+        status: ExitStatus,
+    ) -> Option<Instant> {
+        let is_early = now.since(since) < job::RESTART_DELAY;
+        let at = if is_early { now + job::RESTART_DELAY } else { now };
+        (!self.is_final(slot, status)).then_some(at)
+    }
+
+    /// The first process of a job has ended, and the job goes on only without the rest of its session.
+    fn end_session(
+        &mut self,
+        now: Instant,
+        slot: u16,
+        sid: i32,
+        kill_at: Instant,
+        then: Then,
+        is_alone: bool,
+    ) {
+        if is_alone {
+            self.on_stopped(now, slot, then);
         } else {
-            State::BackingOff { until: now }
+            self.table.enter(slot, State::clearing(sid, kill_at, then));
         }
     }
 
@@ -151,7 +204,7 @@ impl Supervisor {
         is_once || status == ExitStatus::Code(DO_NOT_RESTART)
     }
 
-    pub(super) fn on_group_gone(&mut self, now: Instant, job: JobId) {
+    pub(super) fn on_session_gone(&mut self, now: Instant, job: JobId) {
         let Some(slot) = self.table.slot(job) else { return };
         if let State::Clearing { then, .. } = self.table.state(slot) {
             self.on_stopped(now, slot, then);
@@ -162,6 +215,7 @@ impl Supervisor {
     fn on_stopped(&mut self, now: Instant, slot: u16, then: Then) {
         let then = if self.leaving { Then::Remove } else { then };
         match then {
+            Then::BackOff { until } => self.table.enter(slot, State::BackingOff { until }),
             Then::Bounce | Then::Restart => {
                 self.table.enter(slot, State::BackingOff { until: now });
             }
@@ -171,6 +225,7 @@ impl Supervisor {
             Then::Remove => {
                 self.table.vacate(slot);
                 self.seat();
+                self.stop_yielding();
             }
         }
     }
@@ -214,7 +269,8 @@ impl Then {
     fn finally(self) -> Then {
         match self {
             Then::Bounce => Then::Finish,
-            Then::Restart | Then::Queue | Then::Disable | Then::Finish | Then::Remove => self,
+            Then::BackOff { .. } | Then::Restart | Then::Queue => self,
+            Then::Disable | Then::Finish | Then::Remove => self,
         }
     }
 }

@@ -109,11 +109,15 @@ impl Supervisor {
         self.table.slot_of_pid(pid).map(|slot| self.table.id(slot))
     }
 
-    /// Whether the process is one that was told to go: what is left of its
-    /// group is to be killed before it is reaped, while its number is still its own.
-    pub fn kills_group_of(&self, pid: i32) -> bool {
-        let slot = self.table.slot_of_pid(pid);
-        slot.is_some_and(|slot| matches!(self.table.state(slot), State::Stopping { .. }))
+    /// Returns true if the process is the ended first one of a session of which something is left:
+    /// until it is reaped nobody else can have its number.
+    pub fn keeps(&self, pid: i32) -> bool {
+        self.table.slot_of_session(pid).is_some()
+    }
+
+    /// Returns true if the process is the first one of a job, ended or not.
+    pub fn knows(&self, pid: i32) -> bool {
+        self.table.slot_of_pid(pid).is_some() || self.keeps(pid)
     }
 
     /// When [`poll`](Self::poll) is to be called if nothing happens before.
@@ -132,8 +136,8 @@ impl Supervisor {
             Event::SpawnFailed { job, errno } => self.on_spawn_failed(now, job, errno),
             Event::ExecFailed(failure) => self.on_exec_failed(failure),
             Event::Unsent { pid } => self.on_unsent(now, pid),
-            Event::Exited { pid, status } => self.on_exited(now, pid, status),
-            Event::GroupGone { job } => self.on_group_gone(now, job),
+            Event::Exited { pid, status, is_alone } => self.on_exited(now, pid, status, is_alone),
+            Event::SessionGone { job } => self.on_session_gone(now, job),
             Event::Depends { job, digest } => self.on_depends(now, job, digest),
             Event::Enable { job } => self.on_enable(job),
             Event::Disable { job } => self.on_disable(job),
@@ -157,10 +161,10 @@ impl Supervisor {
             State::BackingOff { .. } => self.start_after_delay(now, slot),
             State::Running { .. } => self.bounce(slot),
             State::Stopping { pid, step, .. } => self.escalate(now, slot, pid, step),
-            State::Clearing { pgid, delay, then, .. } => self.clear(now, slot, pgid, delay, then),
+            State::Clearing { sid, step, .. } => self.clear(now, slot, sid, step),
             // States without a deadline: to enter one again takes out a stray deadline.
             state @ (State::Vacant | State::Idle(_) | State::Queued | State::Blocked { .. })
-            | state @ (State::Starting { .. } | State::Failing { .. }) => {
+            | state @ (State::Yielding | State::Starting { .. } | State::Failing { .. }) => {
                 self.table.enter(slot, state);
                 None
             }

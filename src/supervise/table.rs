@@ -22,7 +22,7 @@ pub(super) struct Table {
     alive: u16,
     /// The vacant row that is to be used next, plus one; 0: none below `rows.len()`.
     vacant: u16,
-    /// By the number of the first process, or of the group that outlives it.
+    /// By the number of the first process, or of the session that outlives it.
     by_number: Index,
     deadlines: Deadlines,
     rows: List<Row, MAX_JOBS>,
@@ -46,6 +46,7 @@ impl Row {
             name: Name::NONE,
             generation: 0,
             spec: None,
+            leaves: None,
             depends: Depends::Unknown,
             state: State::Vacant,
         },
@@ -82,6 +83,7 @@ impl Table {
         let job = &mut self.rows[usize::from(slot)].job;
         job.name = name;
         job.spec = Some(spec);
+        job.leaves = None;
         job.depends = Depends::Unknown;
         job.generation = job.generation.wrapping_add(1);
         self.enter(slot, state);
@@ -157,9 +159,9 @@ impl Table {
         self.slot_of_number(pid, |job| job.state.pid().is_some())
     }
 
-    /// The job whose group this is, when its first process is gone.
-    pub(super) fn slot_of_group(&self, pgid: i32) -> Option<u16> {
-        self.slot_of_number(pgid, |job| job.state.pid().is_none())
+    /// The job whose session this is, when its first process has ended.
+    pub(super) fn slot_of_session(&self, sid: i32) -> Option<u16> {
+        self.slot_of_number(sid, |job| job.state.pid().is_none())
     }
 
     fn slot_of_number(&self, number: i32, is_it: impl Fn(&Job) -> bool) -> Option<u16> {

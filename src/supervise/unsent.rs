@@ -77,7 +77,8 @@ impl Supervisor {
                 Step::Tell { .. } | Step::Wait => Some((pid, StopSignal::Kill)),
             },
             State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => None,
-            State::Blocked { .. } | State::Starting { .. } | State::Running { .. } => None,
+            State::Blocked { .. } | State::Yielding => None,
+            State::Starting { .. } | State::Running { .. } => None,
             State::Failing { .. } | State::Clearing { .. } => None,
         }
     }

@@ -13,17 +13,37 @@ use nix::unistd::Pid;
 ///
 /// nix's `waitid` and `waitpid` lose a child that a real-time signal ended.
 pub fn peek() -> Result<Option<(i32, ExitStatus)>, nix::errno::Errno> {
+    look(libc::P_ALL, 0)
+}
+
+/// How this child has ended; None if it has not, or is no child.
+pub fn peek_at(pid: i32) -> Result<Option<ExitStatus>, nix::errno::Errno> {
+    look(libc::P_PID, pid).map(|ended| ended.map(|(_, status)| status))
+}
+
+/// Returns true if pmtr has a child in a process group, ended or not.
+pub fn has_child_in(pgid: i32) -> Result<bool, nix::errno::Errno> {
+    match wait(libc::P_PGID, pgid) {
+        Err(nix::errno::Errno::ECHILD) => Ok(false),
+        result => result.map(|_| true),
+    }
+}
+
+fn look(kind: libc::idtype_t, id: i32) -> Result<Option<(i32, ExitStatus)>, nix::errno::Errno> {
+    match wait(kind, id) {
+        // There is no such child.
+        Err(nix::errno::Errno::ECHILD) => Ok(None),
+        result => result,
+    }
+}
+
+fn wait(kind: libc::idtype_t, id: i32) -> Result<Option<(i32, ExitStatus)>, nix::errno::Errno> {
     // SAFETY: all zeros is a valid siginfo_t; waitid(2) leaves it so when no child has ended.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: `info` is ours to be written to.
-    let result = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) };
-    match nix::errno::Errno::result(result) {
-        Ok(_) => {}
-        // There is no child at all.
-        Err(nix::errno::Errno::ECHILD) => return Ok(None),
-        Err(error) => return Err(error),
-    }
+    let result = unsafe { libc::waitid(kind, id as libc::id_t, &mut info, options) };
+    nix::errno::Errno::result(result)?;
     // SAFETY: waitid(2) fills in these two fields, or leaves the zeros.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid > 0).then(|| (pid, exit_status(info.si_code, status))))

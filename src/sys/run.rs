@@ -18,7 +18,7 @@ use super::tell;
 use super::timer::Timer;
 use super::trouble::{Part, Troubles};
 use super::udp::Udp;
-use super::{clock, heap, log, pages, reap};
+use super::{clock, heap, log, pages, reap, sessions};
 use crate::limits::ACTIONS_PER_TURN;
 use crate::name::Name;
 use crate::short::Short;
@@ -53,6 +53,8 @@ pub struct Shell {
     troubles: Troubles,
     /// There may be children that have ended and were not taken in.
     is_unreaped: bool,
+    /// Processes whose parent ends become children of pmtr.
+    is_adopting: bool,
     /// The configuration could not be read, for a reason that passes, which was told.
     pub(super) is_unread: bool,
     /// Something was done that may have taken more of the stack than waiting does.
@@ -69,7 +71,7 @@ impl Shell {
         config: ConfigFile,
     ) -> io::Result<Self> {
         let limit = spawn::raise_file_limit();
-        adopt_orphans();
+        let is_adopting = adopt_orphans();
         files.watch.start();
         let shell = Shell {
             supervisor,
@@ -87,6 +89,7 @@ impl Shell {
             leaving: None,
             troubles: Troubles::new(),
             is_unreaped: false,
+            is_adopting,
             is_unread: false,
             was_deep: true,
         };
@@ -233,7 +236,8 @@ impl Shell {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
             Action::Signal { pid, signal, again } => self.signal(now, pid, signal, again),
-            Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
+            Action::EndSession { job, sid, signal } => self.end_session(job, sid, signal),
+            Action::LeaveSession { job, sid } => self.on_session_gone(job, sid),
             Action::Exit if self.rest.ask(now) => self.leave(now),
             Action::Exit => {}
         }
@@ -288,17 +292,18 @@ impl Shell {
         self.supervisor.handle(now, Event::Unsent { pid });
     }
 
-    fn kill_group(&mut self, job: JobId, pgid: i32) {
-        match reap::kill_group(pgid, Signal::SIGKILL) {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(errno) => {
-                let name = self.supervisor.name(job);
-                tell::error!("job {name}: cannot kill its process group {pgid}: {errno}");
-            }
+    fn end_session(&mut self, job: JobId, sid: i32, signal: Option<StopSignal>) {
+        let ended = sessions::end(sid, signal.map(number));
+        if self.troubles.note(Part::Sessions, ended) == Some(false) {
+            self.on_session_gone(job, sid);
         }
+    }
+
+    /// Nothing of the session counts any more: its number may be that of another process.
+    fn on_session_gone(&mut self, job: JobId, sid: i32) {
+        self.troubles.note(Part::Reap, reap::reap(sid));
         self.state.ended(job.slot() as u16);
-        self.supervisor.handle(clock::now(), Event::GroupGone { job });
+        self.supervisor.handle(clock::now(), Event::SessionGone { job });
     }
 
     // Reaping.
@@ -313,32 +318,59 @@ impl Shell {
                 self.is_unreaped = false;
                 return;
             };
-            // Why it has failed is to be known before it is forgotten.
-            let is_heard =
-                status != ExitStatus::Code(spawn::FAILED) || self.hear_failures(clock::now());
-            if !is_heard || self.bury(pid, status).is_none() {
+            if self.supervisor.keeps(pid) {
+                self.is_unreaped = self.reap_behind_kept().is_none();
+                return;
+            }
+            if self.reap_one(pid, status).is_none() {
                 return;
             }
         }
     }
 
-    /// Reaps one process. While it is not reaped its number, and that of its
-    /// group, belong to nobody else: whatever needs them comes first. None where that
-    /// failed: then all of it can be done again.
-    fn bury(&mut self, pid: i32, status: ExitStatus) -> Option<()> {
-        let now = clock::now();
-        let was_told_to_go = self.supervisor.kills_group_of(pid);
-        if was_told_to_go {
-            // It has a member at least, the zombie; an error shows when the rest is killed.
-            let _ = reap::kill_group(pid, Signal::SIGKILL);
-        } else if let Some(job) = self.supervisor.job_of(pid) {
-            self.state.ended(job.slot() as u16);
+    /// Reaps the ended children that waitid(2) does not show, because it always shows a kept
+    /// zombie first. None: something failed, and all of it can be done again.
+    fn reap_behind_kept(&mut self) -> Option<()> {
+        loop {
+            let found = sessions::ended_children(|pid| self.supervisor.keeps(pid));
+            let pids = self.troubles.note(Part::Ended, found)?;
+            if pids.is_empty() {
+                return Some(());
+            }
+            for pid in pids {
+                let status = self.troubles.note(Part::Ended, reap::peek_at(pid))?;
+                self.reap_one(pid, status?)?;
+            }
         }
+    }
+
+    /// Takes notice of the end of one process, and reaps it unless its number is still needed.
+    /// None: that failed, and all of it can be done again.
+    fn reap_one(&mut self, pid: i32, status: ExitStatus) -> Option<()> {
+        // Drain the failure pipe before reaping.
+        if status == ExitStatus::Code(spawn::FAILED) && !self.hear_failures(clock::now()) {
+            return None;
+        }
+        let now = clock::now();
         self.streams.ended(pid, now, &self.poller);
         self.udp.ended(pid);
-        self.troubles.note(Part::Reap, reap::reap(pid))?;
-        self.supervisor.handle(now, Event::Exited { pid, status });
-        Some(())
+        if let Some(job) = self.supervisor.job_of(pid) {
+            let is_alone = self.is_alone(pid);
+            self.supervisor.handle(now, Event::Exited { pid, status, is_alone });
+            if self.supervisor.keeps(pid) {
+                return Some(());
+            }
+            self.state.ended(job.slot() as u16);
+        }
+        self.troubles.note(Part::Reap, reap::reap(pid)).map(drop)
+    }
+
+    /// Returns true if an ended first process of a job has left nothing of its session.
+    fn is_alone(&self, pid: i32) -> bool {
+        let is_first = |child| self.supervisor.knows(child);
+        let has_orphans = || !self.is_adopting || sessions::has_other_child(is_first);
+        // What cannot be found out now counts as left, and is looked for again.
+        sessions::is_alone(pid, has_orphans).unwrap_or(false)
     }
 
     /// Hears all that children have told; false: not all could be read.
@@ -386,9 +418,11 @@ fn current_dir() -> io::Result<CString> {
 }
 
 /// Makes pmtr the parent of what its jobs leave behind, so that it notices its
-/// end. A kernel that does not know how leaves them to process 1.
-fn adopt_orphans() {
-    if let Err(errno) = set_child_subreaper(true) {
+/// end. A kernel that does not know how leaves them to process 1. Returns false there.
+fn adopt_orphans() -> bool {
+    let adopted = set_child_subreaper(true);
+    if let Err(errno) = adopted {
         tell::debug!("no child subreaper: {}", errno.meaning());
     }
+    adopted.is_ok()
 }

@@ -21,6 +21,65 @@ use nix::sys::signal::{kill, Signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{getpid, lseek, read, Pid, Whence};
 
+/// Ends what is left of a session, or only checks (None). Returns whether anything is left.
+/// `leader`, whose id is the session's, has ended; without /proc this reaps it, and knows only
+/// its process group.
+pub fn end(leader: i32, signal: Option<Signal>) -> Result<bool, Errno> {
+    let ended = match Processes::open() {
+        Ok(processes) => processes.signal(leader, signal),
+        Err(Errno::ENOENT) => return end_group(leader, signal),
+        Err(errno) => Err(errno),
+    };
+    if let (Err(_), Some(signal)) = (ended, signal) {
+        // Its own group at least: the zombie holds the number.
+        let _ = reap::kill_group(leader, signal);
+    }
+    ended
+}
+
+fn end_group(pgid: i32, signal: Option<Signal>) -> Result<bool, Errno> {
+    reap::reap(pgid)?;
+    let is_left = reap::has_child_in(pgid)?;
+    if let Some(signal) = signal.filter(|_| is_left) {
+        let _ = reap::kill_group(pgid, signal);
+    }
+    Ok(is_left)
+}
+
+/// Returns true if nothing is left of the session of `leader`, which has ended. Where pmtr has
+/// adopted no orphan there is nothing to look for: what a leader leaves has lost its parent.
+pub fn is_alone(leader: i32, has_orphans: impl Fn() -> bool) -> Result<bool, Errno> {
+    if has_orphans() {
+        end(leader, None).map(|is_left| !is_left)
+    } else {
+        Ok(true)
+    }
+}
+
+/// Returns true if pmtr has a child that is not `known`, or may have one.
+pub fn has_other_child(known: impl Fn(i32) -> bool) -> bool {
+    // A kernel without CONFIG_PROC_CHILDREN has no such list.
+    let found = Processes::open().and_then(|processes| processes.has_other_child(known));
+    found.unwrap_or(true)
+}
+
+/// How many ended children are found at once.
+const ENDED_AT_ONCE: usize = 32;
+
+/// Returns ended children of pmtr that are not `kept`, as many as it finds at once.
+pub fn ended_children(
+    kept: impl Fn(i32) -> bool,
+) -> Result<heapless::Vec<i32, ENDED_AT_ONCE>, Errno> {
+    let (this, mut ended) = (getpid().as_raw(), heapless::Vec::new());
+    Processes::open()?.each(|process| {
+        if process.parent == this && process.ended && !kept(process.pid) {
+            // The next call finds those for which there is no room.
+            let _ = ended.push(process.pid);
+        }
+    })?;
+    Ok(ended)
+}
+
 /// All processes of pmtr's PID namespace, as /proc shows them.
 pub struct Processes {
     proc: OwnedFd,
@@ -53,8 +112,12 @@ impl Processes {
     }
 
     /// Sends a signal to all that is left of a session, or only looks (None). Returns whether
-    /// anything is left. `leader`, whose id is the session's, has to be a zombie of pmtr's.
+    /// anything is left. `leader`, whose id is the session's, has to be there, as a zombie at least:
+    /// otherwise its number may be that of another session, and nothing is left.
     pub fn signal(&self, leader: i32, signal: Option<Signal>) -> Result<bool, Errno> {
+        if self.find(leader)?.is_none() {
+            return Ok(false);
+        }
         let mut is_left = false;
         self.each(|process| {
             if process.session == leader && process.pid != leader && !process.ended {
@@ -95,8 +158,7 @@ impl Processes {
     /// Signals one process, unless its number has become that of another one.
     fn send(&self, process: Process, signal: Signal) {
         let held = pidfd_open(process.pid);
-        let now = text::<12>(format_args!("{}", process.pid)).and_then(|pid| self.read(&pid));
-        let now = now.ok().flatten();
+        let now = self.find(process.pid).ok().flatten();
         let is_same =
             now.is_some_and(|now| (now.session, now.started) == (process.session, process.started));
         match held {
@@ -105,6 +167,10 @@ impl Processes {
             Err(_) if is_same => drop(kill(Pid::from_raw(process.pid), signal)),
             Ok(_) | Err(_) => {}
         }
+    }
+
+    fn find(&self, pid: i32) -> Result<Option<Process>, Errno> {
+        self.read(&text::<12>(format_args!("{pid}"))?)
     }
 
     /// Returns the process of a directory of /proc; none if it has ended, or is hidden

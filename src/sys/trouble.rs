@@ -35,6 +35,8 @@ pub(super) enum Part {
     Ended,
     /// Taking them in.
     Reap,
+    /// Looking for what an ended job has left.
+    Sessions,
     /// Reading, or waiting for, the output of this job.
     Output(Name),
 }
@@ -95,6 +97,7 @@ impl Part {
             Part::Ended => 6,
             Part::Reap => 7,
             Part::Output(_) => 8,
+            Part::Sessions => 9,
         }
     }
 }
@@ -110,6 +113,7 @@ impl fmt::Display for Part {
             Part::Watch => f.write_str("cannot read which files have changed"),
             Part::Ended => f.write_str("cannot learn which processes have ended"),
             Part::Reap => f.write_str("cannot reap a process"),
+            Part::Sessions => f.write_str("cannot look for what ended jobs have left"),
             Part::Output(name) => write!(f, "job {name}: cannot read its output"),
         }
     }

@@ -140,22 +140,22 @@ fn a_once_job_that_is_disabled_while_it_runs_runs_again_when_it_is_enabled() {
 }
 
 #[test]
-fn a_job_whose_group_is_being_killed_can_be_disabled_and_enabled() {
+fn a_job_whose_session_is_being_ended_can_be_disabled_and_enabled() {
     let mut w = with(&["abc"]);
     w.at(0).expect_spawn("abc");
     w.at(5).reload(&["abc: nice 1"]).expect_term("abc").leaves_children("abc");
-    w.expect_group_kill("abc").disable("abc");
-    w.at_ms(5_002).expect_group_kill("abc").group_goes(101);
+    w.expect_session_term("abc").disable("abc");
+    w.at_ms(5_002).session_goes(101);
     w.at_ms(5_005).enable("abc");
     w.at_ms(5_006).expect_spawn("abc");
 }
 
 #[test]
-fn a_job_that_is_done_but_for_its_group_cannot_be_enabled() {
+fn a_job_that_is_done_but_for_its_session_cannot_be_enabled() {
     let mut w = with(&["abc: once, bounce every 1m"]);
     w.at(0).expect_spawn("abc");
-    w.at(60).expect_term("abc").leaves_children("abc").expect_group_kill("abc");
-    w.disable("abc").enable("abc").group_goes(101);
+    w.at(60).expect_term("abc").leaves_children("abc").expect_session_term("abc");
+    w.disable("abc").enable("abc").session_goes(101);
     w.at(1000).expect_nothing();
 }
 

@@ -79,11 +79,11 @@ fn a_change_while_a_job_is_being_bounced_makes_it_run_again_whatever_its_status(
 }
 
 #[test]
-fn a_change_while_the_group_of_a_finished_job_is_killed_makes_it_run_again() {
+fn a_change_while_the_session_of_a_finished_job_is_ended_makes_it_run_again() {
     let mut w = with_files(&["web: once, bounce every 1m, depends /f"], &["/f"]);
     w.at(0).expect_spawn("web");
-    w.at(60).expect_term("web").leaves_children("web").expect_group_kill("web");
-    w.write("/f", 2).group_goes(101);
+    w.at(60).expect_term("web").leaves_children("web").expect_session_term("web");
+    w.write("/f", 2).session_goes(101);
     w.at_ms(60_002).expect_spawn("web");
 }
 

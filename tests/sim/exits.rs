@@ -141,13 +141,39 @@ fn the_status_of_a_failed_exec_is_not_the_status_of_the_job() {
 }
 
 #[test]
-fn children_of_a_job_that_exits_by_itself_are_left_alone() {
+fn what_a_job_that_is_not_restarted_leaves_behind_is_left_alone() {
     let mut w = with(&["setup: once", "tunnel"]);
     w.at(0).expect_spawns(&["setup", "tunnel"]);
-    assert!(!w.world.machine().kills_group_of(101));
     w.at(1).leaves_children("setup");
-    w.at(60).leaves_children("tunnel").expect_spawn("tunnel");
+    assert!(!w.world.machine().keeps(101));
+    w.world.sessions.insert(102);
+    w.at(2).exits("tunnel", 33);
+    assert!(!w.world.machine().keeps(102));
     w.at(1000).expect_nothing();
+}
+
+#[test]
+fn what_a_crashed_job_leaves_behind_is_ended_before_it_starts_again() {
+    let mut w = with(&["web"]);
+    w.at(0).expect_spawn("web");
+    w.at(60).leaves_children("web").expect_session_term("web");
+    w.says("sending SIGTERM to what is left of job web [101]");
+    assert!(w.world.machine().keeps(101));
+    w.at_ms(69_999).expect_nothing();
+    w.at(70).expect_session_kill("web").session_goes(101);
+    w.says("sending SIGKILL to what is left of job web [101]");
+    w.at_ms(70_002).expect_spawn("web");
+    assert!(!w.world.machine().keeps(101));
+    w.at(1000).expect_nothing();
+}
+
+#[test]
+fn what_is_left_is_ended_while_a_job_backs_off() {
+    let mut w = with(&["web"]);
+    w.at(0).expect_spawn("web");
+    w.at(1).leaves_children("web").expect_session_term("web");
+    w.at(2).session_goes(101);
+    w.at(11).expect_spawn("web");
 }
 
 #[test]

@@ -108,21 +108,27 @@ impl Scenario {
         self
     }
 
-    /// The first process exits, but others of its group stay.
+    /// The first process exits, but others of its session stay.
     pub fn leaves_children(&mut self, name: &str) -> &mut Self {
         let pid = self.pid(name);
-        self.world.groups.insert(pid);
+        self.world.sessions.insert(pid);
         self.dies(name, 15)
     }
 
-    /// The last process of the group of `pgid` goes, unseen.
-    pub fn group_goes(&mut self, pgid: i32) -> &mut Self {
-        assert!(self.world.groups.remove(&pgid), "there is such a group");
+    /// The last process of a session ends, unseen.
+    pub fn session_goes(&mut self, sid: i32) -> &mut Self {
+        assert!(self.world.sessions.remove(&sid), "there is such a session");
         self
     }
 
     pub fn reload(&mut self, jobs: &[&str]) -> &mut Self {
         self.world.reload(&text(jobs));
+        self
+    }
+
+    /// Reads a file with this text.
+    pub fn reload_text(&mut self, text: &str) -> &mut Self {
+        self.world.reload(text);
         self
     }
 
@@ -190,9 +196,16 @@ impl Scenario {
         self.expect(&format!("SIGKILL {name}"))
     }
 
+    /// SIGTERM to what is left of the job's session.
     #[track_caller]
-    pub fn expect_group_kill(&mut self, name: &str) -> &mut Self {
-        self.expect(&format!("SIGKILL to the group of {name}"))
+    pub fn expect_session_term(&mut self, name: &str) -> &mut Self {
+        self.expect(&format!("SIGTERM to the session of {name}"))
+    }
+
+    /// SIGKILL to what is left of the job's session.
+    #[track_caller]
+    pub fn expect_session_kill(&mut self, name: &str) -> &mut Self {
+        self.expect(&format!("SIGKILL to the session of {name}"))
     }
 
     #[track_caller]
@@ -241,8 +254,8 @@ impl Scenario {
         sentences.next_back().unwrap_or_else(|| self.world.fail(&format!("the log has no {part}")))
     }
 
-    pub fn group_kills(&self) -> usize {
-        self.count(|what| matches!(what, What::GroupKilled { .. }))
+    pub fn session_kills(&self) -> usize {
+        self.count(|what| matches!(what, What::SessionKilled { .. }))
     }
 
     pub fn failed_spawns(&self) -> usize {
@@ -307,11 +320,13 @@ fn shown(what: &What) -> Option<String> {
         What::SpawnFailed { name } => Some(format!("failed spawn {name}")),
         What::Termed { name, .. } => Some(format!("SIGTERM {name}")),
         What::Killed { name, .. } => Some(format!("SIGKILL {name}")),
-        What::GroupKilled { name, .. } => Some(format!("SIGKILL to the group of {name}")),
+        What::SessionTermed { name, .. } => Some(format!("SIGTERM to the session of {name}")),
+        What::SessionKilled { name, .. } => Some(format!("SIGKILL to the session of {name}")),
         What::Exit => Some("exit".into()),
         What::Reloaded | What::ExecFailed { .. } | What::Ended { .. } | What::Leaving => None,
         What::Enabled { .. } | What::Disabled { .. } | What::Depends { .. } => None,
-        What::GroupGone { .. } | What::Said(_) | What::Quiet { .. } => None,
+        What::SessionGone { .. } | What::SessionChecked { .. } => None,
+        What::Said(_) | What::Quiet { .. } => None,
     }
 }
 

@@ -56,7 +56,7 @@ struct Job {
     /// The content of its files when all could be read last.
     digest: Option<u64>,
     run: Option<Run>,
-    group: Option<Group>,
+    rest: Option<Rest>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Debug)]
@@ -91,16 +91,18 @@ enum Stop {
     Yes,
 }
 
-/// What is left of a stopped job.
-struct Group {
-    pgid: i32,
-    since: Instant,
-    /// How often it got SIGKILL.
-    kills: u32,
+/// What the first process of a job has left of its session.
+struct Rest {
+    sid: i32,
+    /// Ten seconds after the first SIGTERM that the job got.
+    kill_at: Instant,
+    is_termed: bool,
+    killed_at: Option<Instant>,
+    checks: u32,
 }
 
-/// So often a group gets SIGKILL at most: then it is told of and given up.
-const MOST_GROUP_KILLS: u32 = 20;
+/// A session is checked so often at most before it is given up.
+const MOST_CHECKS: u32 = 120;
 
 type Verdict = Result<(), String>;
 
@@ -137,19 +139,21 @@ impl Oracle {
         match &entry.what {
             What::Reloaded => self.on_reloaded(),
             What::ExecFailed { name, pid } => self.on_exec_failed(name, *pid),
-            What::Ended { name, pid, status, told_to_go } => {
-                self.on_ended(now, name, *pid, *status, *told_to_go)
+            What::Ended { name, pid, status, is_alone, is_kept } => {
+                self.on_ended(now, name, (*pid, *status), *is_alone, *is_kept)
             }
             What::Enabled { name } => self.on_switch(name, true),
             What::Disabled { name } => self.on_switch(name, false),
             What::Leaving => self.on_leaving(now),
             What::Depends { name, digest } => self.on_depends(now, name, *digest),
-            What::GroupGone { name, pgid } => self.on_group(name, *pgid, true),
+            What::SessionGone { name, sid } => self.on_session_gone(name, *sid),
             What::Spawned { name, pid } => self.on_spawned(now, name, *pid),
             What::SpawnFailed { name } => self.on_spawn_failed(now, name),
             What::Termed { name, pid } => self.on_termed(now, name, *pid),
             What::Killed { name, pid } => self.on_killed(now, name, *pid),
-            What::GroupKilled { name, pgid } => self.on_group(name, *pgid, false),
+            What::SessionTermed { name, sid } => self.on_session_termed(now, name, *sid),
+            What::SessionKilled { name, sid } => self.on_session_killed(now, name, *sid),
+            What::SessionChecked { name, sid } => self.rest_of(name, *sid).map(drop),
             What::Exit => self.on_exit(),
             What::Said(sentence) => self.on_said(now, sentence),
             What::Quiet { until } => self.on_quiet(now, *until),
@@ -231,8 +235,8 @@ impl Oracle {
             return Err(format!("process {pid} belongs to two jobs"));
         }
         for job in self.jobs.values_mut() {
-            // The number was free: nothing is left of the group that had it.
-            job.group = job.group.take().filter(|group| group.pgid != pid);
+            // The number was free: nothing is left of the session that had it.
+            job.rest = job.rest.take().filter(|rest| rest.sid != pid);
         }
         self.pause = now;
         let job = self.jobs.get_mut(name).ok_or("an unknown job is started")?;
@@ -293,19 +297,17 @@ impl Oracle {
         &mut self,
         now: Instant,
         name: &str,
-        pid: i32,
-        status: ExitStatus,
-        told_to_go: bool,
+        (pid, status): (i32, ExitStatus),
+        is_alone: bool,
+        is_kept: bool,
     ) -> Verdict {
-        let Some(run) = self.run_of_mut(name, pid) else {
-            return complain_if(told_to_go, "the group of a job that is unknown is to be killed");
-        };
-        if told_to_go != (run.stop != Stop::No) {
-            return Err(format!("{name} was told to go: {told_to_go}; but {:?}", run.stop));
+        if self.run_of_mut(name, pid).is_none() {
+            return complain_if(is_kept, "the zombie of a job that is unknown is kept");
         }
-        if let Some(job) = self.jobs.get_mut(name) {
-            job.end(now, status);
-        }
+        let job = self.jobs.get_mut(name).ok_or("an unknown job ends")?;
+        job.end(now, status, is_alone);
+        let is_left = job.rest.is_some();
+        complain_if(is_kept != is_left, &format!("{name} is kept: {is_kept}; but {is_left}"))?;
         self.make_room();
         Ok(())
     }
@@ -330,12 +332,34 @@ impl Oracle {
         Ok(())
     }
 
-    fn on_group(&mut self, name: &str, pgid: i32, is_gone: bool) -> Verdict {
-        let job = self.jobs.get_mut(name).ok_or("a group of no job is killed")?;
-        let group = job.group.as_mut().filter(|group| group.pgid == pgid);
-        group.ok_or(format!("group {pgid} is killed, which is not {name}'s"))?.kills += 1;
-        if is_gone {
-            job.group = None;
+    fn rest_of(&mut self, name: &str, sid: i32) -> Result<&mut Rest, String> {
+        let job = self.jobs.get_mut(name).ok_or("a session of no job is ended")?;
+        let rest = job.rest.as_mut().filter(|rest| rest.sid == sid);
+        let rest = rest.ok_or(format!("session {sid} is ended, which is not {name}'s"))?;
+        rest.checks += 1;
+        Ok(rest)
+    }
+
+    fn on_session_termed(&mut self, now: Instant, name: &str, sid: i32) -> Verdict {
+        let rest = self.rest_of(name, sid)?;
+        complain_if(rest.is_termed, "what is left gets SIGTERM twice")?;
+        complain_if(now >= rest.kill_at, "what is left gets SIGTERM too late")?;
+        rest.is_termed = true;
+        Ok(())
+    }
+
+    fn on_session_killed(&mut self, now: Instant, name: &str, sid: i32) -> Verdict {
+        let rest = self.rest_of(name, sid)?;
+        complain_if(now < rest.kill_at, "what is left gets SIGKILL too soon")?;
+        rest.killed_at.get_or_insert(now);
+        Ok(())
+    }
+
+    fn on_session_gone(&mut self, name: &str, sid: i32) -> Verdict {
+        // What was given up has been told of before, and is forgotten.
+        if self.jobs.get(name).is_some_and(|job| job.rest.is_some()) {
+            self.rest_of(name, sid)?;
+            self.jobs.get_mut(name).ok_or("an unknown job")?.rest = None;
             self.make_room();
         }
         Ok(())
@@ -365,9 +389,9 @@ impl Oracle {
         if sentence.ends_with("] is still there after SIGKILL") {
             return self.on_undead(now, number_in(sentence, '[', ']'));
         }
-        if let Some(pgid) = sentence.split(" processes of group ").nth(1) {
-            let pgid = number_in(&format!("[{pgid}"), '[', ' ');
-            return self.on_undead_group(now, pgid);
+        if let Some(sid) = sentence.split(" processes of session ").nth(1) {
+            let sid = number_in(&format!("[{sid}"), '[', ' ');
+            return self.on_undead_session(now, sid);
         }
         Ok(())
     }
@@ -385,11 +409,12 @@ impl Oracle {
         Ok(())
     }
 
-    fn on_undead_group(&mut self, now: Instant, pgid: i32) -> Verdict {
+    fn on_undead_session(&mut self, now: Instant, sid: i32) -> Verdict {
         let mut jobs = self.jobs.values_mut();
-        let job = jobs.find(|job| job.group.as_ref().is_some_and(|group| group.pgid == pgid));
-        let group = job.and_then(|job| job.group.take()).ok_or("an unknown group is undead")?;
-        complain_if(now < group.since + secs(10), "a group is given up too soon")?;
+        let job = jobs.find(|job| job.rest.as_ref().is_some_and(|rest| rest.sid == sid));
+        let rest = job.and_then(|job| job.rest.take()).ok_or("an unknown session is undead")?;
+        let killed_at = rest.killed_at.ok_or("a session is given up without SIGKILL")?;
+        complain_if(now < killed_at + secs(10), "a session is given up too soon")?;
         self.make_room();
         Ok(())
     }
@@ -414,7 +439,7 @@ impl Oracle {
         let due = self.order.iter().filter_map(|name| self.start_at(now, name));
         let stops = self.jobs.values().filter_map(|job| job.step_at(self.leaving_since));
         let due = due.chain(stops).min();
-        let is_clearing = self.jobs.values().any(|job| job.group.is_some());
+        let is_clearing = self.jobs.values().any(|job| job.rest.is_some());
         let is_late = due.is_some_and(|due| until.map_or(true, |until| until > due));
         complain_if(is_late, &format!("the next deadline is {until:?}, not {due:?}: too late"))?;
         // After a failed fork there may be a look for nothing when the pause is over.
@@ -444,7 +469,7 @@ impl Oracle {
 impl Job {
     /// It has processes.
     fn is_there(&self) -> bool {
-        self.run.is_some() || self.group.is_some()
+        self.run.is_some() || self.rest.is_some()
     }
 
     fn has_process(&self, pid: i32) -> bool {
@@ -545,13 +570,17 @@ impl Job {
         self.is_queued = false;
     }
 
-    fn end(&mut self, now: Instant, status: ExitStatus) {
+    fn end(&mut self, now: Instant, status: ExitStatus, is_alone: bool) {
         let Some(run) = self.run.take() else { return };
         let is_once = self.spec.as_ref().is_some_and(|spec| spec.once);
         let is_final = is_once || status == ExitStatus::Code(33);
         let is_early = run.is_failing || now < run.since + secs(10);
-        if run.stop != Stop::No {
-            self.group = Some(Group { pgid: run.pid, since: now, kills: 0 });
+        // What a job that is not restarted leaves behind is left alone.
+        let is_restarted = run.stop == Stop::No && !is_final && !run.is_failing;
+        if !is_alone && (run.stop != Stop::No || is_restarted) {
+            let kill_at = run.termed_at.unwrap_or(now) + secs(10);
+            let (is_termed, killed_at) = (false, None);
+            self.rest = Some(Rest { sid: run.pid, kill_at, is_termed, killed_at, checks: 0 });
         }
         self.is_done |= is_final && run.stop != Stop::Yes && !run.is_failing;
         let must_wait = is_early && run.stop == Stop::No;
@@ -562,7 +591,7 @@ impl Job {
     fn may_start(&self, now: Instant) -> Verdict {
         let spec = self.spec.as_ref().ok_or("it is taken out")?;
         complain_if(self.run.is_some(), "it is running")?;
-        complain_if(self.group.is_some(), "its old group is there")?;
+        complain_if(self.rest.is_some(), "its old session is there")?;
         complain_if(!self.is_enabled, "it is disabled")?;
         complain_if(self.is_done, "it is done")?;
         complain_if(!self.has_row, "it has no row")?;
@@ -605,8 +634,12 @@ impl Job {
         }
         let is_over = self.step_at(leaving_since).is_some_and(|at| at <= now);
         complain_if(is_over, "is to be bounced, killed or told of, but is not")?;
-        let is_endless = self.group.as_ref().is_some_and(|group| group.kills > MOST_GROUP_KILLS);
-        complain_if(is_endless, "has a group that is not given up")
+        let Some(rest) = &self.rest else { return Ok(()) };
+        complain_if(rest.checks > MOST_CHECKS, "has a session that is not given up")?;
+        let is_late = now >= rest.kill_at && rest.killed_at.is_none();
+        complain_if(is_late, "has left something that gets no SIGKILL")?;
+        let is_asked = rest.is_termed || rest.killed_at.is_some();
+        complain_if(!is_asked, "has left something that gets no SIGTERM")
     }
 }
 

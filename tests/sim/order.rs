@@ -128,11 +128,11 @@ fn a_wait_job_that_changes_while_it_runs_holds_later_jobs_until_it_has_run_anew(
 }
 
 #[test]
-fn a_wait_job_with_a_lingering_group_holds_later_jobs_until_it_has_run_anew() {
+fn a_wait_job_with_a_lingering_session_holds_later_jobs_until_it_has_run_anew() {
     let mut w = with(&["setup: wait, once", "late"]);
     w.at(0).expect_spawn("setup");
     w.at(5).reload(&["setup: wait, once, nice 1", "late"]).expect_term("setup");
-    w.leaves_children("setup").expect_group_kill("setup").group_goes(101);
+    w.leaves_children("setup").expect_session_term("setup").session_goes(101);
     w.at_ms(5_002).expect_spawn("setup");
     w.at(60).exits("setup", 0).expect_spawn("late");
 }

@@ -215,23 +215,23 @@ fn a_job_changed_back_while_it_is_being_stopped_is_restarted_all_the_same() {
 }
 
 #[test]
-fn a_job_changed_while_its_group_is_being_killed_runs_with_its_last_definition() {
+fn a_job_changed_while_its_session_is_being_ended_runs_with_its_last_definition() {
     let mut w = with(&["a: nice 1"]);
     w.at(0).expect_spawn("a");
     w.at(5).reload(&["a: nice 2"]).expect_term("a");
-    w.leaves_children("a").expect_group_kill("a");
-    w.reload(&["a: nice 3"]).group_goes(101);
+    w.leaves_children("a").expect_session_term("a");
+    w.reload(&["a: nice 3"]).session_goes(101);
     w.at_ms(5_002).expect_spawn("a");
     assert_eq!(nice(&w, "a"), 3);
 }
 
 #[test]
-fn a_job_removed_while_its_group_is_being_killed_is_forgotten_afterwards() {
+fn a_job_removed_while_its_session_is_being_ended_is_forgotten_afterwards() {
     let mut w = with(&["a: nice 1"]);
     w.at(0).expect_spawn("a");
     w.at(5).reload(&["a: nice 2"]).expect_term("a");
-    w.leaves_children("a").expect_group_kill("a");
-    w.reload(&[]).group_goes(101);
+    w.leaves_children("a").expect_session_term("a");
+    w.reload(&[]).session_goes(101);
     w.at(1000).expect_nothing().expect_no_deadline();
 }
 

@@ -53,9 +53,7 @@ impl Running {
                     self.machine.handle(self.now, Event::Spawned { job, pid: self.last });
                 }
                 Action::Signal { pid, .. } => self.end(pid),
-                Action::KillGroup { job, .. } => {
-                    self.machine.handle(self.now, Event::GroupGone { job });
-                }
+                Action::EndSession { .. } | Action::LeaveSession { .. } => unreachable!(),
                 Action::Look { .. } | Action::Exit => unreachable!(),
             }
         }
@@ -63,7 +61,7 @@ impl Running {
 
     fn end(&mut self, pid: i32) {
         let status = ExitStatus::Code(0);
-        self.machine.handle(self.now, Event::Exited { pid, status });
+        self.machine.handle(self.now, Event::Exited { pid, status, is_alone: true });
     }
 }
 
@@ -93,7 +91,7 @@ fn an_exit_and_the_start_after_it_cost_the_same_with_many_jobs() {
             for n in 0..1000 {
                 w.now = w.now + Duration::from_secs(20);
                 let pid = w.pids[n * 7 % count];
-                w.tell(Event::Exited { pid, status: ExitStatus::Code(0) });
+                w.tell(Event::Exited { pid, status: ExitStatus::Code(0), is_alone: true });
             }
         })
     });

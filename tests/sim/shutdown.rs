@@ -111,32 +111,32 @@ fn a_process_that_goes_after_it_was_left_behind_is_no_concern() {
 }
 
 #[test]
-fn what_is_left_of_a_group_is_killed_before_pmtr_leaves() {
+fn what_is_left_of_a_session_is_ended_before_pmtr_leaves() {
     let mut w = with(&["a"]);
     w.at(0).expect_spawn("a");
-    w.at(5).shut_down(15).expect_term("a").leaves_children("a").expect_group_kill("a");
-    w.at_ms(5_002).expect_group_kill("a").group_goes(101);
+    w.at(5).shut_down(15).expect_term("a").leaves_children("a").expect_session_term("a");
+    w.at_ms(5_002).session_goes(101);
     w.at_ms(5_006).expect_exit();
     is_over(&mut w);
 }
 
 #[test]
-fn a_group_that_does_not_go_does_not_hold_the_shutdown_up_for_ever() {
+fn a_session_that_does_not_go_does_not_hold_the_shutdown_up_for_ever() {
     let mut w = with(&["a"]);
     w.at(0).expect_spawn("a");
     w.at(5).shut_down(15).expect_term("a").leaves_children("a").skip();
     w.world.pass_until(crate::world::BEGIN + crate::world::secs(25));
-    assert_eq!(w.said("processes of group 101 are still there"), 1);
+    assert_eq!(w.said("processes of session 101 are still there"), 1);
     assert_eq!(w.exits_asked(), 1);
     is_over(w.skip());
 }
 
 #[test]
-fn a_group_that_is_being_killed_already_is_waited_for() {
+fn a_session_that_is_being_ended_already_is_waited_for() {
     let mut w = with(&["a"]);
     w.at(0).expect_spawn("a");
-    w.at(5).reload(&["a: nice 1"]).expect_term("a").leaves_children("a").expect_group_kill("a");
-    w.shut_down(15).expect_nothing().group_goes(101);
+    w.at(5).reload(&["a: nice 1"]).expect_term("a").leaves_children("a").expect_session_term("a");
+    w.shut_down(15).expect_nothing().session_goes(101);
     w.at_ms(5_002).expect_exit();
     is_over(&mut w);
 }

@@ -1,6 +1,7 @@
 //! Manual, "How pmtr kills a job"; compat.md, "Running".
 
 use crate::expect::{with, Scenario};
+use crate::world::What;
 
 /// A world with one job that was told to go at second 5, in any of the ways there are.
 fn told_to_go(option: &str, how: impl FnOnce(&mut Scenario)) -> Scenario {
@@ -141,45 +142,96 @@ fn a_process_that_outlives_sigkill_is_told_once() {
 }
 
 #[test]
-fn what_is_left_of_the_group_is_killed_once_the_job_is_gone() {
+fn what_is_left_of_the_session_gets_sigterm_once_the_job_is_gone() {
     let mut w = told_to_go("", altered);
-    assert!(w.world.machine().kills_group_of(101));
-    w.at(6).leaves_children("tunnel").expect_group_kill("tunnel");
-    w.group_goes(101);
+    w.at(6).leaves_children("tunnel").expect_session_term("tunnel");
+    w.says("sending SIGTERM to what is left of job tunnel [101]").session_goes(101);
     w.at_ms(6_002).expect_spawn("tunnel");
 }
 
 #[test]
-fn a_job_is_not_restarted_while_its_old_group_is_there() {
+fn what_is_left_of_the_session_gets_sigkill_ten_seconds_after_the_first_sigterm() {
     let mut w = told_to_go("", altered);
-    w.at(6).leaves_children("tunnel").expect_group_kill("tunnel");
-    w.at_ms(6_002).expect_group_kill("tunnel");
-    w.at_ms(6_006).expect_group_kill("tunnel");
-    w.at_ms(6_014).expect_group_kill("tunnel").group_goes(101);
-    w.at_ms(6_030).expect_spawn("tunnel");
+    w.at(6).leaves_children("tunnel").expect_session_term("tunnel");
+    w.at_ms(14_999).expect_nothing();
+    w.at(15).expect_session_kill("tunnel").session_goes(101);
+    w.says("sending SIGKILL to what is left of job tunnel [101]");
+    w.at_ms(15_002).expect_spawn("tunnel");
 }
 
 #[test]
-fn a_group_that_does_not_go_is_told_and_given_up() {
+fn what_a_killed_job_leaves_is_killed_at_once_as_its_time_is_over() {
+    let mut w = told_to_go("", altered);
+    w.at(15).expect_kill("tunnel");
+    w.at(16).leaves_children("tunnel").expect_session_kill("tunnel");
+    w.session_goes(101);
+    w.at_ms(16_002).expect_spawn("tunnel");
+}
+
+#[test]
+fn a_job_is_not_restarted_while_its_old_session_is_there() {
+    let mut w = told_to_go("", altered);
+    w.at(6).leaves_children("tunnel").expect_session_term("tunnel");
+    w.at(10).session_goes(101).at_ms(10_094).expect_spawn("tunnel");
+    let checks = |what: &What| matches!(what, What::SessionChecked { .. });
+    let checks = w.world.history.iter().filter(|entry| checks(&entry.what)).count();
+    assert!((10..30).contains(&checks), "{checks} checks in four seconds");
+}
+
+#[test]
+fn a_session_that_does_not_go_is_told_and_given_up() {
     let mut w = told_to_go("", altered);
     w.at(6).leaves_children("tunnel").skip();
     w.world.pass_until(crate::world::BEGIN + crate::world::secs(30));
-    assert_eq!(w.said("job tunnel: processes of group 101 are still there after SIGKILL"), 1);
-    assert!((10..20).contains(&w.group_kills()), "{} kills", w.group_kills());
+    assert_eq!(w.said("job tunnel: processes of session 101 are still there after SIGKILL"), 1);
+    assert!((10..60).contains(&w.session_kills()), "{} kills", w.session_kills());
     assert_eq!(w.said("started job tunnel"), 2);
     w.skip().at(1000).expect_nothing();
 }
 
 #[test]
-fn the_number_of_a_group_that_has_gone_may_be_that_of_a_new_job() {
+fn the_number_of_a_session_that_has_gone_may_be_that_of_a_new_job() {
     let mut w = told_to_go("", altered);
-    w.at(6).leaves_children("tunnel").expect_group_kill("tunnel");
-    // The last of the group goes unseen, and the kernel hands its number out again.
-    w.group_goes(101).world.numbers.push(101);
+    w.at(6).leaves_children("tunnel").expect_session_term("tunnel");
+    // The last of the session ends unseen, and the kernel hands its number out again.
+    w.session_goes(101).world.numbers.push(101);
     w.at_ms(6_001).reload(&["tunnel: nice 5", "other", "new"]);
     w.expect_spawn("new").expect_spawn("tunnel");
     assert_eq!(w.pid("new"), 101);
     w.at(1000).expect_nothing();
+}
+
+#[test]
+fn a_renamed_job_starts_when_the_old_one_is_gone() {
+    let renamed = "job {\nname new\ncmd /bin/old -v\n}\njob {\nname other\ncmd /bin/other\n}\n";
+    let mut w = with(&["old"]);
+    w.at(0).expect_spawn("old");
+    w.at(5).reload_text(renamed).expect_term("old").expect_spawn("other");
+    w.says("job new waits for the end of job old, which runs the same program");
+    w.at(8).leaves_children("old").expect_session_term("old");
+    w.at(9).session_goes(101).at_ms(9_022).expect_spawn("new");
+    w.at(1000).expect_nothing();
+}
+
+#[test]
+fn a_renamed_job_holds_the_jobs_behind_it_back_if_they_wait_for_it() {
+    let renamed = "job {\nname new\ncmd /bin/old\nwait\n}\njob {\nname b\ncmd /bin/b\n}\n";
+    let mut w = with(&["old"]);
+    w.at(0).expect_spawn("old");
+    w.at(5).reload_text(renamed).expect_term("old");
+    w.at(8).dies("old", 15).expect_spawn("new");
+    w.at(9).exits("new", 0).expect_spawn("b");
+    w.at(19).expect_spawn("new");
+}
+
+#[test]
+fn a_job_that_yields_can_be_disabled_and_taken_out() {
+    let renamed = "job {\nname new\ncmd /bin/old\n}\n";
+    let mut w = with(&["old"]);
+    w.at(0).expect_spawn("old");
+    w.at(5).reload_text(renamed).expect_term("old");
+    w.disable("new").enable("new").reload(&["other"]).expect_spawn("other");
+    w.at(8).dies("old", 15).at(1000).expect_nothing();
 }
 
 #[test]

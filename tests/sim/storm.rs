@@ -40,7 +40,7 @@ pub struct Storm {
 enum Plan {
     FailExec(i32, Stage),
     End(i32, ExitStatus),
-    GroupGoes(i32),
+    SessionGoes(i32),
 }
 
 impl Storm {
@@ -156,8 +156,8 @@ impl Storm {
                 self.plan(secs(1), Plan::End(pid, ExitStatus::Signal(9)));
             }
         }
-        for pgid in self.world.groups.iter().copied().collect::<Vec<_>>() {
-            self.plan(secs(1), Plan::GroupGoes(pgid));
+        for sid in self.world.sessions.iter().copied().collect::<Vec<_>>() {
+            self.plan(secs(1), Plan::SessionGoes(sid));
         }
     }
 
@@ -243,22 +243,22 @@ impl Storm {
             Plan::End(pid, status) if self.world.processes.contains_key(&pid) => {
                 self.end(pid, status);
             }
-            Plan::GroupGoes(pgid) => {
-                if self.world.groups.remove(&pgid) && self.dice.percent(50) {
-                    self.reuse(pgid);
+            Plan::SessionGoes(sid) => {
+                if self.world.sessions.remove(&sid) && self.dice.percent(50) {
+                    self.reuse(sid);
                 }
             }
             Plan::FailExec(..) | Plan::End(..) => {}
         }
     }
 
-    /// A process ends; now and then others of its group stay.
+    /// A process ends; now and then others of its session stay.
     fn end(&mut self, pid: i32, status: ExitStatus) {
         if self.dice.percent(25) && !self.is_calm {
-            self.world.groups.insert(pid);
-            let delay = [0, 1, 5, 900, 9_000, 40_000];
+            self.world.sessions.insert(pid);
+            let delay = [0, 1, 5, 900, 9_000, 11_000, 40_000];
             let delay = Duration::from_millis(self.dice.pick(&delay));
-            self.plan(delay, Plan::GroupGoes(pid));
+            self.plan(delay, Plan::SessionGoes(pid));
         } else if self.dice.percent(25) {
             self.world.end(pid, status);
             return self.reuse(pid);
@@ -269,7 +269,7 @@ impl Storm {
     /// The kernel hands a free number out again.
     fn reuse(&mut self, number: i32) {
         let world = &mut self.world;
-        let is_taken = world.processes.contains_key(&number) || world.groups.contains(&number);
+        let is_taken = world.processes.contains_key(&number) || world.sessions.contains(&number);
         if !is_taken && !world.numbers.contains(&number) {
             world.numbers.push(number);
         }
@@ -287,7 +287,7 @@ impl Storm {
     fn end_orphan(&mut self) {
         let number = 101 + self.dice.below(self.read as u64 / 10 + 1) as i32;
         let is_jobs = self.world.processes.contains_key(&number);
-        if !is_jobs && !self.world.groups.contains(&number) {
+        if !is_jobs && !self.world.sessions.contains(&number) {
             self.world.end_orphan(number);
         }
     }

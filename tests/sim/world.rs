@@ -44,12 +44,13 @@ pub enum What {
         name: String,
         pid: i32,
     },
-    /// `told_to_go`: the machine wants what is left of the group killed.
+    /// `is_kept`: the machine wants what is left of the session ended first.
     Ended {
         name: String,
         pid: i32,
         status: ExitStatus,
-        told_to_go: bool,
+        is_alone: bool,
+        is_kept: bool,
     },
     Enabled {
         name: String,
@@ -63,10 +64,10 @@ pub enum What {
         name: String,
         digest: Option<u64>,
     },
-    /// A group was to be killed, but there was none any more.
-    GroupGone {
+    /// Nothing is left of a session that was looked at, or it was given up.
+    SessionGone {
         name: String,
-        pgid: i32,
+        sid: i32,
     },
     // What the machine did.
     Spawned {
@@ -84,9 +85,17 @@ pub enum What {
         name: String,
         pid: i32,
     },
-    GroupKilled {
+    SessionTermed {
         name: String,
-        pgid: i32,
+        sid: i32,
+    },
+    SessionKilled {
+        name: String,
+        sid: i32,
+    },
+    SessionChecked {
+        name: String,
+        sid: i32,
     },
     Exit,
     Said(String),
@@ -105,8 +114,8 @@ pub struct World {
     pub numbers: Vec<i32>,
     /// The names of the jobs of all processes that run, or are not reaped.
     pub processes: BTreeMap<i32, String>,
-    /// The groups that have processes though their first one is gone.
-    pub groups: BTreeSet<i32>,
+    /// The sessions that have processes though their first one has ended.
+    pub sessions: BTreeSet<i32>,
     /// The content of the files that there are.
     pub files: BTreeMap<String, u64>,
     /// No process can be created.
@@ -138,7 +147,7 @@ impl World {
             last_number: 100,
             numbers: Vec::new(),
             processes: BTreeMap::new(),
-            groups: BTreeSet::new(),
+            sessions: BTreeSet::new(),
             files: BTreeMap::new(),
             forks_fail: false,
             signals_fail: false,
@@ -208,15 +217,22 @@ impl World {
 
     fn tell_end(&mut self, pid: i32, status: ExitStatus) {
         let name = self.processes.remove(&pid).expect("a process that is there");
-        let told_to_go = self.machine.kills_group_of(pid);
-        self.tell(Event::Exited { pid, status }, What::Ended { name, pid, status, told_to_go });
+        self.tell_exited(name, pid, status);
+    }
+
+    fn tell_exited(&mut self, name: String, pid: i32, status: ExitStatus) {
+        let is_alone = !self.sessions.contains(&pid);
+        let event = Event::Exited { pid, status, is_alone };
+        watch(|| sealed(|| self.machine.handle(self.now, event)));
+        let is_kept = self.machine.keeps(pid);
+        self.note(What::Ended { name, pid, status, is_alone, is_kept });
+        self.hear();
     }
 
     /// A process ends that is none of the machine's: an orphan that pmtr has adopted.
     pub fn end_orphan(&mut self, pid: i32) {
-        let (name, status) = (String::new(), ExitStatus::Code(0));
-        let told_to_go = self.machine.kills_group_of(pid);
-        self.feed(Event::Exited { pid, status }, What::Ended { name, pid, status, told_to_go });
+        self.tell_exited(String::new(), pid, ExitStatus::Code(0));
+        self.act();
     }
 
     /// A process cannot become its program; it is to end soon after.
@@ -294,7 +310,7 @@ impl World {
         }
         for &pid in self.processes.keys() {
             text += &format!("{pid} {:?}", machine.job_of(pid));
-            text += &format!(" {}\n", machine.kills_group_of(pid));
+            text += &format!(" {}\n", machine.knows(pid));
         }
         text
     }
@@ -331,7 +347,7 @@ impl World {
 
     /// Does what the machine wants until it wants nothing more.
     fn drain(&mut self) {
-        let things = self.machine.config().len() + self.processes.len() + self.groups.len();
+        let things = self.machine.config().len() + self.processes.len() + self.sessions.len();
         for _ in 0..16 * things + 64 {
             let action = watch(|| sealed(|| self.machine.poll(self.now)));
             self.hear();
@@ -358,7 +374,8 @@ impl World {
             Action::Spawn { job } => self.spawn(job),
             Action::Look { job } => self.tell_digest(job),
             Action::Signal { pid, signal, .. } => self.signal(pid, signal),
-            Action::KillGroup { job, pgid } => self.kill_group(job, pgid),
+            Action::EndSession { job, sid, signal } => self.end_session(job, sid, signal),
+            Action::LeaveSession { job, sid } => self.on_session_gone(job, sid),
             Action::Exit => self.note(What::Exit),
         }
     }
@@ -415,14 +432,22 @@ impl World {
         }
     }
 
-    fn kill_group(&mut self, job: JobId, pgid: i32) {
+    fn end_session(&mut self, job: JobId, sid: i32, signal: Option<StopSignal>) {
         let name = self.name(job);
-        self.check(!self.processes.contains_key(&pgid), "the group of a living job is killed");
-        if self.groups.contains(&pgid) {
-            return self.note(What::GroupKilled { name, pgid });
+        self.check(!self.processes.contains_key(&sid), "the session of a living job is ended");
+        if !self.sessions.contains(&sid) {
+            return self.on_session_gone(job, sid);
         }
-        self.note(What::GroupGone { name, pgid });
-        self.machine.handle(self.now, Event::GroupGone { job });
+        self.note(match signal {
+            Some(StopSignal::Term) => What::SessionTermed { name, sid },
+            Some(StopSignal::Kill) => What::SessionKilled { name, sid },
+            None => What::SessionChecked { name, sid },
+        });
+    }
+
+    fn on_session_gone(&mut self, job: JobId, sid: i32) {
+        self.note(What::SessionGone { name: self.name(job), sid });
+        self.machine.handle(self.now, Event::SessionGone { job });
         self.hear();
     }
 
