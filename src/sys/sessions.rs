@@ -258,9 +258,7 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use super::super::std::{
-        assert, assert_eq, os::unix::process::CommandExt, process::Command, vec,
-    };
+    use super::super::std::{assert_eq, os::unix::process::CommandExt, process::Command, vec};
     use super::*;
     use nix::unistd::setsid;
 
