@@ -167,8 +167,10 @@ pub const SMALL_PAGE_BYTES: usize = 4096;
 /// (`sys::heap`): several times the longest message that it has.
 pub const LAST_WORDS_BYTES: usize = 4096;
 
-/// What there is one of: lengths, states of sockets, and what alignment leaves unused.
-pub const OTHER_BYTES: usize = 10 * 1024 + LAST_WORDS_BYTES + 6 * SMALL_PAGE_BYTES + 2 * PAGE_BYTES;
+/// What there is one of: lengths, states of sockets, messages of pmtr that are kept for syslog, and
+/// what alignment leaves unused.
+pub const OTHER_BYTES: usize =
+    10 * 1024 + LAST_WORDS_BYTES + RING_RESERVED_BYTES + 6 * SMALL_PAGE_BYTES + 2 * PAGE_BYTES;
 
 /// The size of all tables, at most: the sum of what [`each`] shows.
 pub const TOTAL_BYTES: usize = MAX_JOBS * JOB_BYTES

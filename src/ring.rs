@@ -8,7 +8,9 @@
 //!
 //! A reader [holds](Mode::Hold) its records, [yields](Mode::Yield) the oldest of
 //! them when the space is needed, or is [off](Mode::Off). What one yields is
-//! counted. All zeros is an empty ring whose readers hold.
+//! counted; but the messages of pmtr that syslog yields are kept apart as long as
+//! they fit there, so that the output of jobs does not push them out. All zeros is
+//! an empty ring whose readers hold.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +21,13 @@ const HEADER_BYTES: usize = 4;
 
 // The longest line fits, with whatever stands before it, even where it has to skip the end of the ring.
 const _: () = assert!(RING_BYTES - RING_RESERVED_BYTES > 2 * (LINE_BYTES + 256));
-const _: () = assert!(LINE_BYTES + 256 < u16::MAX as usize);
+const _: () = assert!(LINE_BYTES + 256 < OWN as usize);
+
+/// In a header's second number: the record is a message of pmtr.
+const OWN: u16 = 1 << 15;
+
+/// The room for messages of pmtr that syslog has yielded.
+const KEPT_BYTES: usize = RING_RESERVED_BYTES;
 
 /// Who takes records out of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +90,10 @@ pub struct Ring {
     cursors: [u64; 2],
     modes: [Mode; 2],
     lost: [u32; 2],
+    kept_len: usize,
     bytes: [u8; RING_BYTES],
+    /// Messages of pmtr for syslog, older than all in the ring, with their headers.
+    kept: [u8; KEPT_BYTES],
 }
 
 impl Ring {
@@ -93,7 +104,9 @@ impl Ring {
             cursors: [0; 2],
             modes: [Mode::Hold; 2],
             lost: [0; 2],
+            kept_len: 0,
             bytes: [0; RING_BYTES],
+            kept: [0; KEPT_BYTES],
         }
     }
 
@@ -104,6 +117,7 @@ impl Ring {
         if mode == Mode::Off || self.modes[reader as usize] == Mode::Off {
             self.cursors[reader as usize] = self.head;
             self.lost[reader as usize] = 0;
+            self.forget_kept(reader, usize::MAX);
         }
         self.modes[reader as usize] = mode;
         self.rewind();
@@ -133,12 +147,13 @@ impl Ring {
         Ok(&mut self.bytes[at..at + len])
     }
 
-    /// Makes the first `len` bytes of what was [reserved](Self::reserve) a
-    /// record, whose echo begins at `echo_at`.
-    pub fn commit(&mut self, len: usize, echo_at: usize) {
+    /// Makes the first `len` bytes of what was [reserved](Self::reserve) for the same
+    /// class a record, whose echo begins at `echo_at`.
+    pub fn commit(&mut self, class: Class, len: usize, echo_at: usize) {
         let at = place(self.head);
+        let own = if class == Class::Own { OWN } else { 0 };
         self.bytes[at..at + 2].copy_from_slice(&(len as u16).to_ne_bytes());
-        self.bytes[at + 2..at + 4].copy_from_slice(&(echo_at as u16).to_ne_bytes());
+        self.bytes[at + 2..at + 4].copy_from_slice(&(echo_at as u16 | own).to_ne_bytes());
         self.head += (HEADER_BYTES + len) as u64;
         for (cursor, mode) in self.cursors.iter_mut().zip(self.modes) {
             if mode == Mode::Off {
@@ -149,17 +164,19 @@ impl Ring {
 
     /// What `reader` did not take yet, oldest first.
     pub fn records(&self, reader: Reader) -> Records<'_> {
-        Records { ring: self, at: self.cursors[reader as usize] }
+        let kept = &self.kept[..self.kept_of(reader)];
+        Records { ring: self, kept, at: self.cursors[reader as usize] }
     }
 
     /// Whether there is nothing for `reader`.
     pub fn is_empty(&self, reader: Reader) -> bool {
-        self.cursors[reader as usize] == self.head
+        self.cursors[reader as usize] == self.head && self.kept_of(reader) == 0
     }
 
     /// `reader` has taken its `count` oldest records.
     pub fn advance(&mut self, reader: Reader, count: usize) {
-        for _ in 0..count {
+        let forgotten = self.forget_kept(reader, count);
+        for _ in forgotten..count {
             let cursor = self.cursors[reader as usize];
             self.cursors[reader as usize] = self.after(cursor);
         }
@@ -217,12 +234,54 @@ impl Ring {
     fn yield_oldest(&mut self) {
         let tail = self.tail(|_| true);
         let next = self.after(tail);
-        for (cursor, lost) in self.cursors.iter_mut().zip(&mut self.lost) {
-            if *cursor == tail {
-                *cursor = next;
-                *lost = lost.saturating_add(1);
+        for reader in [Reader::Syslog, Reader::Stderr] {
+            if self.cursors[reader as usize] != tail {
+                continue;
             }
+            let given_up = if reader == Reader::Syslog { self.keep(tail) } else { 1 };
+            let lost = &mut self.lost[reader as usize];
+            *lost = lost.saturating_add(given_up);
+            self.cursors[reader as usize] = next;
         }
+    }
+
+    /// Keeps the record at `position` for syslog if it is a message of pmtr. Returns how
+    /// many records are lost: that one, or older ones in whose place it is kept.
+    fn keep(&mut self, position: u64) -> u32 {
+        let Some(Found { at, len, class: Class::Own, .. }) = self.record(position) else {
+            return 1;
+        };
+        let mut lost = 0;
+        while self.kept_len + HEADER_BYTES + len > KEPT_BYTES {
+            self.forget_kept(Reader::Syslog, 1);
+            lost += 1;
+        }
+        let whole = &self.bytes[at - HEADER_BYTES..at + len];
+        self.kept[self.kept_len..][..whole.len()].copy_from_slice(whole);
+        self.kept_len += whole.len();
+        lost
+    }
+
+    /// The bytes that are kept for `reader`.
+    fn kept_of(&self, reader: Reader) -> usize {
+        match reader {
+            Reader::Syslog => self.kept_len,
+            Reader::Stderr => 0,
+        }
+    }
+
+    /// Forgets up to `count` of the records that are kept for `reader`; returns how many.
+    fn forget_kept(&mut self, reader: Reader, count: usize) -> usize {
+        let (mut forgotten, mut end) = (0, 0);
+        while forgotten < count && end < self.kept_of(reader) {
+            end += HEADER_BYTES + header(&self.kept[end..]).0;
+            forgotten += 1;
+        }
+        if forgotten > 0 {
+            self.kept.copy_within(end..self.kept_len, 0);
+            self.kept_len -= end;
+        }
+        forgotten
     }
 
     /// Starts at the beginning again when nothing waits.
@@ -237,24 +296,21 @@ impl Ring {
     fn record(&self, position: u64) -> Option<Found> {
         let (mut position, mut at) = (position, place(position));
         let left = RING_BYTES - at;
-        if left < HEADER_BYTES || self.number(at) == 0 {
+        if left < HEADER_BYTES || header(&self.bytes[at..]).0 == 0 {
             position += left as u64;
             at = 0;
         }
         if position >= self.head {
             return None;
         }
-        let (len, echo_at) = (self.number(at), self.number(at + 2));
+        let (len, echo_at, class) = header(&self.bytes[at..]);
         Some(Found {
             at: at + HEADER_BYTES,
             len,
             echo_at,
+            class,
             next: position + (HEADER_BYTES + len) as u64,
         })
-    }
-
-    fn number(&self, at: usize) -> usize {
-        u16::from_ne_bytes([self.bytes[at], self.bytes[at + 1]]).into()
     }
 
     /// The position after the record at `position`.
@@ -263,12 +319,20 @@ impl Ring {
     }
 }
 
-/// Where a record is, its length, its echo's place, and the position after it.
+/// Where a record is, its length, its echo's place, its class, and the position after it.
 struct Found {
     at: usize,
     len: usize,
     echo_at: usize,
+    class: Class,
     next: u64,
+}
+
+/// The length, the echo's place and the class of the record that begins with this header.
+fn header(bytes: &[u8]) -> (usize, usize, Class) {
+    let number = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+    let class = if number(2) & OWN != 0 { Class::Own } else { Class::Job };
+    (number(0).into(), (number(2) & !OWN).into(), class)
 }
 
 impl Default for Ring {
@@ -280,6 +344,8 @@ impl Default for Ring {
 /// The records that a reader did not take yet; made by [`Ring::records`].
 pub struct Records<'a> {
     ring: &'a Ring,
+    /// What is kept apart, and comes first.
+    kept: &'a [u8],
     at: u64,
 }
 
@@ -287,10 +353,16 @@ impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
+        if !self.kept.is_empty() {
+            let (len, echo_at, _) = header(self.kept);
+            let (bytes, rest) = self.kept[HEADER_BYTES..].split_at(len);
+            self.kept = rest;
+            return Some(Record { bytes, echo_at });
+        }
         if self.at == self.ring.head {
             return None;
         }
-        let Found { at, len, echo_at, next } = self.ring.record(self.at)?;
+        let Found { at, len, echo_at, next, .. } = self.ring.record(self.at)?;
         self.at = next;
         Some(Record { bytes: &self.ring.bytes[at..at + len], echo_at })
     }
@@ -313,7 +385,7 @@ mod tests {
     fn push(ring: &mut Ring, class: Class, bytes: &[u8], echo_at: usize) -> Result<(), Full> {
         // As the log does: more is reserved than used in the end.
         ring.reserve(class, bytes.len() + 20)?[..bytes.len()].copy_from_slice(bytes);
-        ring.commit(bytes.len(), echo_at);
+        ring.commit(class, bytes.len(), echo_at);
         Ok(())
     }
 
@@ -331,8 +403,36 @@ mod tests {
     /// What a reader is to see: a queue, and a count of what went before its first.
     struct Model {
         mode: Mode,
-        waiting: VecDeque<Vec<u8>>,
+        waiting: VecDeque<(Class, Vec<u8>)>,
+        /// Messages of pmtr that were yielded; for syslog only.
+        kept: VecDeque<Vec<u8>>,
         lost: usize,
+    }
+
+    impl Model {
+        fn yield_oldest(&mut self, reader: Reader) {
+            let (class, bytes) = self.waiting.pop_front().unwrap();
+            if class == Class::Job || reader == Reader::Stderr {
+                return self.lost += 1;
+            }
+            self.kept.push_back(bytes);
+            while self.kept.iter().map(|bytes| bytes.len() + HEADER_BYTES).sum::<usize>()
+                > KEPT_BYTES
+            {
+                self.kept.pop_front();
+                self.lost += 1;
+            }
+        }
+
+        fn take(&mut self, count: usize) {
+            let kept = count.min(self.kept.len());
+            self.kept.drain(..kept);
+            self.waiting.drain(..count - kept);
+        }
+
+        fn len(&self) -> usize {
+            self.kept.len() + self.waiting.len()
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -358,22 +458,22 @@ mod tests {
     /// Takes the oldest records of those who yield away until the ring has as many as the model.
     fn yield_as(ring: &Ring, models: &mut [Model; 2]) {
         for (model, reader) in models.iter_mut().zip([Reader::Syslog, Reader::Stderr]) {
-            let count = ring.records(reader).count();
-            if model.mode == Yield && count < model.waiting.len() {
-                model.lost += model.waiting.len() - count;
-                model.waiting.drain(..model.waiting.len() - count);
+            let waiting = Records { ring, kept: &[], at: ring.cursors[reader as usize] }.count();
+            while model.mode == Yield && waiting < model.waiting.len() {
+                model.yield_oldest(reader);
             }
         }
     }
 
     fn check(ring: &Ring, models: &[Model; 2]) {
         for (model, reader) in models.iter().zip([Reader::Syslog, Reader::Stderr]) {
-            assert!(ring
-                .records(reader)
-                .map(|record| record.bytes())
-                .eq(model.waiting.iter().map(|bytes| &bytes[..])));
+            assert!(ring.records(reader).map(|record| record.bytes()).eq(model
+                .kept
+                .iter()
+                .chain(model.waiting.iter().map(|(_, bytes)| bytes))
+                .map(|bytes| &bytes[..])));
             assert_eq!(ring.lost(reader) as usize, model.lost);
-            assert_eq!(ring.is_empty(reader), model.waiting.is_empty());
+            assert_eq!(ring.is_empty(reader), model.len() == 0);
         }
     }
 
@@ -383,31 +483,31 @@ mod tests {
         #[test]
         fn readers_see_every_record_once_and_in_order(steps in proptest::collection::vec(step(), 1..400)) {
             let mut ring = Box::new(Ring::new());
-            let mut models = [Hold, Hold].map(|mode| Model { mode, waiting: VecDeque::new(), lost: 0 });
+            let mut models = [Hold, Hold].map(|mode| Model { mode, waiting: VecDeque::new(), kept: VecDeque::new(), lost: 0 });
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push(class, len) => {
                         let record = numbered(number, len);
                         if push(&mut ring, class, &record, 4).is_ok() {
-                            models.iter_mut().filter(|model| model.mode != Off).for_each(|model| model.waiting.push_back(record.clone()));
+                            models.iter_mut().filter(|model| model.mode != Off).for_each(|model| model.waiting.push_back((class, record.clone())));
                         } else {
                             // Only because of one who holds, who has more than half of it.
                             let held = models.iter().filter(|model| model.mode == Hold)
-                                .map(|model| model.waiting.iter().map(|bytes| bytes.len() + HEADER_BYTES).sum::<usize>()).max();
+                                .map(|model| model.waiting.iter().map(|(_, bytes)| bytes.len() + HEADER_BYTES).sum::<usize>()).max();
                             prop_assert!(held.unwrap_or(0) > JOB_BYTES - 2 * 4500);
                         }
                         yield_as(&ring, &mut models);
                     }
                     Step::Take(reader, count) => {
                         let model = &mut models[reader as usize];
-                        let count = count.min(model.waiting.len());
-                        model.waiting.drain(..count);
+                        let count = count.min(model.len());
+                        model.take(count);
                         ring.advance(reader, count);
                     }
                     Step::Lose(reader, count) => {
                         let model = &mut models[reader as usize];
-                        let count = count.min(model.waiting.len());
-                        model.waiting.drain(..count);
+                        let count = count.min(model.len());
+                        model.take(count);
                         model.lost += count;
                         ring.lose(reader, count);
                     }
@@ -415,6 +515,7 @@ mod tests {
                         let model = &mut models[reader as usize];
                         if mode == Off || model.mode == Off {
                             model.waiting.clear();
+                            model.kept.clear();
                             model.lost = 0;
                         }
                         model.mode = mode;
@@ -459,6 +560,21 @@ mod tests {
         assert_eq!(lost + kept.len(), 10_000);
         assert_eq!(kept[0], numbered(lost, 60));
         assert!(kept.len() > RING_BYTES / 2 / 64);
+    }
+
+    #[test]
+    fn output_of_jobs_does_not_push_messages_out() {
+        let mut ring = Ring::new();
+        ring.set_mode(Reader::Syslog, Yield);
+        ring.set_mode(Reader::Stderr, Off);
+        let messages: Vec<Vec<u8>> = (0..10).map(|n| numbered(n, 60)).collect();
+        messages.iter().for_each(|message| push(&mut ring, Class::Own, message, 7).unwrap());
+        (0..10_000).for_each(|n| push(&mut ring, Class::Job, &numbered(n, 60), 7).unwrap());
+        let all: Vec<_> =
+            ring.records(Reader::Syslog).map(|record| record.bytes().to_vec()).collect();
+        assert_eq!(all[..10], messages);
+        assert_eq!(all.len() - 10 + ring.lost(Reader::Syslog) as usize, 10_000);
+        assert_eq!(ring.records(Reader::Syslog).next().unwrap().echo(), &messages[0][7..]);
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn push(ring: &mut Ring, class: Class, prefix: &Prefix, text: &[u8]) -> Result<(
     slot[..start].copy_from_slice(&prefix.bytes);
     slot[start..len].copy_from_slice(text);
     slot[len] = b'\n';
-    ring.commit(len + 1, prefix.echo_at);
+    ring.commit(class, len + 1, prefix.echo_at);
     Ok(())
 }
 

@@ -286,7 +286,7 @@ mod tests {
     fn push(ring: &mut Ring, line: &[u8]) -> bool {
         let written = ring.reserve(Class::Job, line.len()).map(|slot| slot.copy_from_slice(line));
         if written.is_ok() {
-            ring.commit(line.len(), 0);
+            ring.commit(Class::Job, line.len(), 0);
         }
         written.is_ok()
     }

@@ -304,7 +304,7 @@ mod tests {
         let mut ring = Ring::new();
         for number in 0..LOG_BATCH as u8 {
             ring.reserve(Class::Own, 2).unwrap().copy_from_slice(&[number, b'\n']);
-            ring.commit(2, 0);
+            ring.commit(Class::Own, 2, 0);
         }
         let sent = send_many(syslog.socket.fd().unwrap(), &ring).unwrap();
         // As many as the socket takes (unix(7), max_dgram_qlen), each a datagram of its own.
@@ -331,7 +331,7 @@ mod tests {
         let mut ring = Ring::new();
         for number in 0..50u8 {
             ring.reserve(Class::Own, 2).unwrap().copy_from_slice(&[number, b'\n']);
-            ring.commit(2, 0);
+            ring.commit(Class::Own, 2, 0);
         }
         let (mut got, mut bytes) = (Vec::new(), [0; 10]);
         while got.len() < 50 {
