@@ -79,6 +79,11 @@ impl Launch {
         Launch { waiting: None }
     }
 
+    /// Whether a process waits for the end of the start, and the terminal is about to be left.
+    pub fn is_daemon(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// Tells the waiting process that the start has worked, and lets go of the
     /// terminal: descriptors 0 to 2 become /dev/null. Does nothing in the foreground.
     ///

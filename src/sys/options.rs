@@ -1,5 +1,6 @@
 //! The command line (manual, "Command line options"; pmtr(8)).
 
+use super::log::MAX_PATH_BYTES;
 use super::std::{
     env,
     ffi::{OsStr, OsString},
@@ -109,7 +110,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Usage> {
             Key::Verbose => options.verbose = options.verbose.saturating_add(1),
             Key::Config => options.config = path(&mut parser, "--config")?,
             Key::Pidfile => options.pidfile = Some(path(&mut parser, "--pidfile")?),
-            Key::LogSocket => options.log_socket = Some(path(&mut parser, "--log-socket")?),
+            Key::LogSocket => options.log_socket = Some(socket(&mut parser, "--log-socket")?),
             Key::StateDir => options.state_dir = Some(path(&mut parser, "--state-dir")?),
         }
     }
@@ -127,6 +128,15 @@ fn path(parser: &mut Parser, option: &'static str) -> Result<PathBuf, Usage> {
         return Err(Usage::NoValue { option: option.into() });
     }
     Ok(PathBuf::from(value))
+}
+
+/// The same of a socket, whose path the kernel limits (unix(7)).
+fn socket(parser: &mut Parser, option: &'static str) -> Result<PathBuf, Usage> {
+    let path = path(parser, option)?;
+    if path.as_os_str().len() > MAX_PATH_BYTES {
+        return Err(Usage::TooLong { option: option.into(), limit: MAX_PATH_BYTES });
+    }
+    Ok(path)
 }
 
 fn recognise(arg: Arg<'_>) -> Result<Key, Usage> {
@@ -332,6 +342,13 @@ pub enum Usage {
         /// With its hyphens.
         option: String,
     },
+    /// A value that is longer than the kernel permits.
+    TooLong {
+        /// With its hyphens.
+        option: String,
+        /// The most bytes.
+        limit: usize,
+    },
     /// A value for an option that takes none.
     Unwanted {
         /// With its hyphens.
@@ -348,7 +365,7 @@ pub enum Usage {
     StrictAlone,
 }
 
-/// Only the first three kinds come out of [`Parser::next`] and [`Parser::value`].
+/// Only three kinds come out of [`Parser::next`] and [`Parser::value`].
 impl From<Error> for Usage {
     fn from(error: Error) -> Self {
         match error {
@@ -368,6 +385,9 @@ impl fmt::Display for Usage {
                 meant(option).map_or(Ok(()), |long| write!(f, ": did you mean '--{long}'?"))?;
             }
             Usage::NoValue { option } => write!(f, "option '{option}' needs a value")?,
+            Usage::TooLong { option, limit } => {
+                write!(f, "the path of option '{option}' is longer than {limit} bytes")?
+            }
             Usage::Unwanted { option, value } => {
                 write!(f, "option '{option}' takes no value, but is given '{}'", Printable(value))?
             }

@@ -19,6 +19,8 @@ pub enum Token {
     Syslog,
     /// Standard error takes records again.
     Stderr,
+    /// A syslog receiver may have come.
+    Lookout,
     /// A UDP socket or a look-up, by the position of its address in the configuration.
     Udp(u16),
     /// A job's output, by its row in the table of streams.
@@ -128,6 +130,7 @@ fn encode(token: Token) -> u64 {
         Token::Watch => 3,
         Token::Syslog => 4,
         Token::Stderr => 5,
+        Token::Lookout => 6,
         Token::Udp(row) => UDP | u64::from(row),
         Token::Stream(row) => STREAM | u64::from(row),
     }
@@ -142,6 +145,7 @@ fn decode(data: u64) -> Token {
         3 => Token::Watch,
         4 => Token::Syslog,
         5 => Token::Stderr,
+        6 => Token::Lookout,
         udp if udp & UDP != 0 => Token::Udp(udp as u16),
         stream => Token::Stream((stream ^ STREAM) as u16),
     }

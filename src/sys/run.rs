@@ -174,7 +174,7 @@ impl Shell {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        let is_told = self.streams.is_quiet() && log::is_empty();
+        let is_told = !log::is_taken() || (self.streams.is_quiet() && log::is_empty());
         self.leaving.is_some_and(|until| is_told || until <= now)
     }
 
@@ -196,7 +196,7 @@ impl Shell {
                 let read = self.files.watch.read(now);
                 self.troubles.note(Part::Watch, read);
             }
-            Token::Syslog | Token::Stderr => log::ready(token, now, &self.poller),
+            Token::Syslog | Token::Stderr | Token::Lookout => log::ready(token, now, &self.poller),
             Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),
         }

@@ -117,13 +117,14 @@ fn open(options: Options) -> Result<Opened, String> {
         daemon::close_inherited();
     }
     start_log(&options);
-    warn_of_environment();
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;
     let launch = if is_foreground {
         Launch::foreground()
     } else {
         daemon::detach().map_err(|error| format!("cannot become a daemon: {}", error.meaning()))?
     };
+    log::forked();
+    warn_of_environment();
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
     let shell = Shell::new(
@@ -153,8 +154,11 @@ impl Opened {
         self.shell.first_load()?;
         let pidfile = self.pidfile.take().as_deref().map(write_pidfile).transpose()?;
         let launch = core::mem::replace(&mut self.launch, Launch::foreground());
+        if launch.is_daemon() {
+            log::warn_if_unreachable(clock::now());
+        }
         launch.ready().map_err(|error| format!("cannot let go of the terminal: {error}"))?;
-        log::daemonized();
+        log::stderr_replaced();
         Ok(pidfile)
     }
 }

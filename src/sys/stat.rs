@@ -27,6 +27,8 @@ pub(super) struct Stat {
     pub st_size: u64,
     pub st_mtime: i64,
     pub st_mtime_nsec: u32,
+    /// When it was made, seconds and nanoseconds; zeros where the file system does not know.
+    pub st_btime: (i64, u32),
 }
 
 /// No path: the descriptor itself is meant. (A literal needs a newer Rust.)
@@ -52,7 +54,7 @@ pub(super) fn lstat<P: ?Sized + NixPath>(path: &P) -> Result<Stat, Errno> {
 
 fn statx(dir: c_int, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
     let mut found = MaybeUninit::<libc::statx>::zeroed();
-    let (path, wanted) = (path.as_ptr(), libc::STATX_BASIC_STATS);
+    let (path, wanted) = (path.as_ptr(), libc::STATX_BASIC_STATS | libc::STATX_BTIME);
     // C libraries have a function for it since glibc 2.28 only, and `cross` links with older ones.
     let call = libc::SYS_statx;
     // SAFETY: a string with its NUL, and room for the answer.
@@ -72,5 +74,6 @@ fn statx(dir: c_int, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
         st_size: found.stx_size,
         st_mtime: found.stx_mtime.tv_sec,
         st_mtime_nsec: found.stx_mtime.tv_nsec,
+        st_btime: (found.stx_btime.tv_sec, found.stx_btime.tv_nsec),
     })
 }

@@ -121,6 +121,8 @@ fn while_it_drops_nothing_spins() {
     job.write_all(b"lost\n").unwrap();
     world.turn();
     assert_eq!((world.turn(), world.more), (0, false));
+    world.pass(1.0);
+    world.flush();
     assert_eq!((world.streams.deadline(), world.log.deadline()), (None, None));
     assert!(!world.streams.is_quiet());
     assert_eq!(world.lines_of(&receiver, "lossy"), ["... 1 lines, 5 bytes dropped"]);

@@ -189,6 +189,8 @@ fn while_the_log_is_full_pipes_stay_full_and_nothing_spins() {
         (still == 50).then_some(())
     });
     assert!(!job.is_finished());
+    world.pass(1.0);
+    world.flush();
     assert_eq!((world.streams.deadline(), world.log.deadline()), (None, None));
     // Messages go on meanwhile, with their own part of the ring.
     world.say("still here");

@@ -116,6 +116,9 @@ fn a_receiver_that_does_not_read_gets_everything_in_the_end() {
     let mut count = world.fill();
     world.flush();
     assert!(!world.log.is_empty());
+    assert_eq!(world.log.deadline().unwrap().since(world.now).as_secs(), 1);
+    world.pass(1.0);
+    world.flush();
     assert_eq!(world.log.deadline(), None, "it waits for the poller, not for the time");
     assert_eq!(world.turn(), 0, "and the poller has nothing to tell");
     while world.line(&format!("line {count}")) {
@@ -201,41 +204,94 @@ fn the_new_receiver_is_found_at_once() {
 }
 
 #[test]
-fn what_was_dropped_after_the_grace_time_is_told() {
+fn what_fits_is_kept_for_a_receiver_without_a_time_limit() {
     let (mut world, receiver) = World::with_syslog();
     world.kill(receiver);
     let held = world.fill();
-    world.flush();
-    world.pass(9.9);
-    world.flush();
-    assert!(!world.line("still full"));
-    world.pass(0.2);
-    world.flush();
-    assert!(world.log.is_empty());
-    assert!(world.line("dropped at once"));
-    world.flush();
-    assert_eq!(world.log.deadline(), None, "nothing wakes up for a log that is not there");
+    world.say("of pmtr");
+    for _ in 0..100 {
+        world.pass(60.0);
+        world.flush();
+        assert!(!world.line("still full"));
+    }
     let receiver = world.listen();
-    world.pass(5.0);
-    world.say("here I am");
     world.flush();
-    let told = format!("pmtr[77]: {} log messages lost", held + 1);
-    assert_eq!(receiver.read(), [told, "pmtr[77]: here I am".into()]);
+    let mut records = world.receive(&receiver, held + 1);
+    assert_eq!(records.pop().unwrap(), "pmtr[77]: of pmtr");
+    assert_eq!(records, numbered(held));
 }
 
 #[test]
-fn without_any_log_jobs_wait_ten_seconds_at_most() {
+fn without_any_log_what_fits_is_kept_and_the_end_does_not_wait() {
     let mut world = World::new();
     world.start(Echo::Off, std::io::stderr().as_fd());
-    assert!(world.fill() > 0);
-    let start = world.now;
-    while let Some(at) = world.log.deadline() {
-        assert!(at >= world.now, "a deadline is not in the past");
-        world.now = at;
+    let held = world.fill();
+    world.pass(3600.0);
+    world.flush();
+    assert!(held > 0 && !world.line("still full"));
+    assert!(world.log.is_empty() && !world.log.is_taken());
+    let receiver = world.listen();
+    assert_eq!(world.receive(&receiver, held), numbered(held));
+}
+
+#[test]
+fn a_receiver_that_comes_is_found_at_once() {
+    let (mut world, receiver) = World::with_syslog();
+    world.kill(receiver);
+    world.say("waits");
+    world.flush();
+    for at in [1.0, 100.0, 4000.0] {
+        world.pass(at);
         world.flush();
     }
-    assert_eq!(world.now.since(start).as_secs(), 10);
-    assert!(world.log.is_empty() && world.line("dropped"));
+    assert_eq!(world.turn(), 0);
+    let receiver = world.listen();
+    assert_eq!(world.receive(&receiver, 1), ["pmtr[77]: waits"], "the time stands still");
+}
+
+/// As `/dev/log` is one, to where the journal listens, whose directory is not there yet.
+#[test]
+fn a_receiver_behind_a_link_is_found_at_once() {
+    let mut world = World::new();
+    let directory = world.path.with_file_name("journal");
+    std::os::unix::fs::symlink("journal/dev-log", &world.path).unwrap();
+    world.start(Echo::Off, std::io::stderr().as_fd());
+    world.say("waits");
+    world.flush();
+    world.pass(4000.0);
+    world.flush();
+    std::fs::create_dir(&directory).unwrap();
+    while world.turn() > 0 {}
+    let receiver = Receiver::bind(&directory.join("dev-log"));
+    assert_eq!(world.receive(&receiver, 1), ["pmtr[77]: waits"]);
+}
+
+#[test]
+fn a_new_receiver_in_the_place_of_one_that_is_stopped_gets_the_log() {
+    let (mut world, stopped) = World::with_syslog();
+    world.say("before");
+    world.flush();
+    let receiver = world.listen();
+    world.pass(0.1);
+    world.say("after");
+    world.flush();
+    assert_eq!(receiver.read(), ["pmtr[77]: after"]);
+    assert_eq!(stopped.read(), ["pmtr[77]: before"]);
+}
+
+#[test]
+fn a_new_receiver_in_the_place_of_one_that_is_full_gets_the_log() {
+    let (mut world, stopped) = World::with_syslog();
+    let count = world.fill();
+    world.flush();
+    world.pass(1.5);
+    world.flush();
+    assert_eq!((world.turn(), world.log.deadline()), (0, None), "now an event is waited for");
+    let receiver = world.listen();
+    let rest = world.receive(&receiver, 1);
+    let rest = [rest, world.receive_all(&receiver)].concat();
+    let got = [stopped.read(), rest].concat();
+    assert_eq!(got, numbered(count));
 }
 
 #[test]
@@ -257,12 +313,13 @@ fn it_is_tried_ever_less_often() {
     world.say("hello");
     let start = world.now;
     let mut tries = Vec::new();
-    while let Some(at) = world.log.deadline() {
-        world.now = at;
+    for _ in 0..20 {
+        world.now = world.log.deadline().unwrap();
         world.flush();
-        tries.push(at.since(start).as_millis());
+        tries.push(world.now.since(start).as_millis());
     }
-    assert_eq!(tries, [100, 300, 700, 1500, 3100, 6300, 10_000]);
+    assert_eq!(tries[..7], [100, 300, 700, 1500, 3100, 6300, 12_700]);
+    assert_eq!(tries[19] - tries[18], 3_600_000);
 }
 
 #[test]

@@ -38,13 +38,16 @@
 //! - rsyslog's imuxsock expects the same, and has its own time unless it is told otherwise.
 //! - busybox syslogd prints the stamp as it comes: hence local time, and the day padded with a space.
 
+mod lookout;
 mod record;
 mod sinks;
+mod socket;
 mod stderr;
 mod syslog;
 mod wait;
 
 pub use sinks::Log;
+pub use syslog::MAX_PATH_BYTES;
 
 use super::poll::{Poller, Token};
 use super::std::os::fd::AsFd;
@@ -93,13 +96,29 @@ pub fn start(setup: &Setup, now: Instant) {
     ::log::set_max_level(setup.level);
 }
 
-/// To be called when pmtr has forked and goes on in the child, or has replaced
-/// its stderr: the echo goes to the new one, or ends if that is /dev/null.
-pub fn daemonized() {
-    with(|log| {
-        log.pid_is(process::id() as i32);
-        log.stderr_is(io::stderr().as_fd());
-    });
+/// To be called when pmtr has forked and goes on in the child: its messages have the child's number.
+pub fn forked() {
+    with(|log| log.pid_is(process::id() as i32));
+}
+
+/// To be called when pmtr has replaced its stderr: the echo goes to the new one,
+/// or ends if that is /dev/null.
+pub fn stderr_replaced() {
+    with(|log| log.stderr_is(io::stderr().as_fd()));
+}
+
+/// Warns if no syslog receiver is there. For a daemon about to leave its terminal, after which
+/// nobody sees that.
+pub fn warn_if_unreachable(now: Instant) {
+    // Formatted outside of `with`, as the facade needs the log.
+    let missing = with(|log| log.missing_syslog());
+    if let Some(path) = missing {
+        super::tell::warning!(
+            "no syslog at {}: the log is kept until there is one, as far as there is room",
+            path.display()
+        );
+        flush(now, None);
+    }
 }
 
 /// Adds a line of a job's output; see [`Log::line`].
@@ -118,7 +137,7 @@ pub fn flush(now: Instant, poller: Option<&Poller>) {
     with(|log| log.flush(now, poller));
 }
 
-/// The poller has told of [`Token::Syslog`] or [`Token::Stderr`].
+/// The poller has reported [`Token::Syslog`], [`Token::Stderr`] or [`Token::Lookout`].
 pub fn ready(token: Token, now: Instant, poller: &Poller) {
     with(|log| log.ready(token, now, poller));
 }
@@ -132,6 +151,11 @@ pub fn deadline() -> Option<Instant> {
 /// Whether everything is handed on: what pmtr waits for, with a limit, before it leaves.
 pub fn is_empty() -> bool {
     with(|log| log.is_empty())
+}
+
+/// Whether anyone takes the log, or did so a moment ago: if not, it is not waited for at the end.
+pub fn is_taken() -> bool {
+    with(|log| log.is_taken())
 }
 
 /// Does something with the log. Messages of the facade that are logged

@@ -2,6 +2,7 @@
 
 use super::super::poll::{Poller, Token};
 use super::super::std::os::fd::BorrowedFd;
+use super::super::std::path::PathBuf;
 use super::super::std::prelude::v1::*;
 use super::record::{self, LocalTime, Rfc3164, PREFIX_BYTES};
 use super::stderr::{is_journal, Stderr};
@@ -17,7 +18,7 @@ use heapless::{String, Vec};
 use syslog::{Facility, LogFormat, Severity};
 
 /// The longest line that tells of lost records, as it is sent to syslog.
-const NOTE_BYTES: usize = PREFIX_BYTES + 32;
+pub(super) const NOTE_BYTES: usize = PREFIX_BYTES + 32;
 
 /// The log: records on their way to syslog and stderr (see the [module](super)
 /// for what is kept for whom). All zeros before [`start`](Self::start): records
@@ -139,6 +140,7 @@ impl Log {
         match token {
             Token::Syslog => self.syslog.writable(),
             Token::Stderr => self.stderr.writable(),
+            Token::Lookout => self.syslog.hinted(),
             _ => return,
         }
         self.flush(now, Some(poller));
@@ -150,11 +152,24 @@ impl Log {
         syslog.into_iter().chain(stderr).min()
     }
 
+    /// Where syslog was looked for in vain; none if it is there. For start-up: allocates.
+    pub fn missing_syslog(&self) -> Option<PathBuf> {
+        (!self.syslog.is_connected()).then(|| self.syslog.path().to_path_buf())
+    }
+
+    /// Whether anyone takes the log, or did so a moment ago.
+    pub fn is_taken(&self) -> bool {
+        self.is_syslog_near() || self.stderr.is_open()
+    }
+
+    fn is_syslog_near(&self) -> bool {
+        self.syslog.is_connected() || self.syslog.is_coming_back()
+    }
+
     /// Whether all is handed on, or lost and counted. Nothing is on its way to
-    /// a syslog that was not there so far.
+    /// a syslog that was not there so far, or for ten seconds.
     pub fn is_empty(&self) -> bool {
-        let is_expected = self.syslog.is_connected() || self.syslog.is_coming_back();
-        let is_taken = self.ring.is_empty(Reader::Syslog) || !is_expected;
+        let is_taken = self.ring.is_empty(Reader::Syslog) || !self.is_syslog_near();
         is_taken && self.ring.is_empty(Reader::Stderr) && self.stderr.is_empty() && self.missed == 0
     }
 
@@ -176,9 +191,8 @@ impl Log {
     /// Who keeps what when the ring is full; see the [module](super).
     fn choose_modes(&mut self) {
         let echo = self.stderr.is_open();
-        let first = self.syslog.is_connected() || self.syslog.is_coming_back();
-        let waited_for = !echo && !self.syslog.is_given_up();
-        let syslog = if first || waited_for { Mode::Hold } else { Mode::Yield };
+        let first = self.syslog.is_known();
+        let syslog = if first || !echo { Mode::Hold } else { Mode::Yield };
         let stderr = match (echo, first) {
             (false, _) => Mode::Off,
             (true, true) => Mode::Yield,
