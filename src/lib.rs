@@ -109,5 +109,6 @@ pub mod short;
 pub mod state;
 pub mod supervise;
 pub mod time;
+pub mod zone;
 
 pub mod sys;

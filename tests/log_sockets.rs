@@ -1,4 +1,5 @@
-//! A /dev/log that is no datagram socket, does not exist, or is another one by now.
+//! A /dev/log that is no datagram socket, does not exist, or is another one by now; and a time
+//! zone that changes.
 
 mod common;
 
@@ -191,4 +192,62 @@ fn a_log_socket_with_a_path_that_is_too_long_is_wrong_usage() {
         assert_eq!(finished.status, Some(status), "{}", finished.said());
         assert_eq!(finished.stderr.contains("longer than 107 bytes"), status == 2);
     }
+}
+
+/// Rules that nobody has a file of: versions 2 of tzfile(5) without any change, 5 and 9 hours east.
+fn zone_file(hours: u8) -> Vec<u8> {
+    let mut header = b"TZif2".to_vec();
+    header.resize(44, 0);
+    (header[39], header[43]) = (1, 4);
+    let kind = [&(i32::from(hours) * 3600).to_be_bytes()[..], &[0, 0], b"AAA\0"].concat();
+    [&header[..], &kind, &header, &kind, b"\n\n"].concat()
+}
+
+/// The hour of the last record with this text, in hours after UTC.
+fn hours_east(world: &World, text: &str, nth: usize) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let stamp = world.log().wait_nth(text, nth).stamp;
+    let (hour, minute) =
+        (stamp[7..9].parse::<u64>().unwrap(), stamp[10..12].parse::<u64>().unwrap());
+    // To the nearest hour: the minute may be over by now.
+    (hour * 60 + minute + 24 * 60 + 30 - now / 60 % (24 * 60)) % (24 * 60) / 60
+}
+
+fn follows_its_zone(mut world: World, zone: &std::path::Path) {
+    world.config(&sleepers("a"));
+    world.start();
+    assert_eq!(hours_east(&world, "pmtr: starting", 1), 5);
+    // As timedatectl(1) does it.
+    let new = world.path("new-zone");
+    fs::write(&new, zone_file(9)).unwrap();
+    fs::copy(&new, zone).unwrap();
+    world.signal(nix::sys::signal::Signal::SIGHUP);
+    assert_eq!(hours_east(&world, "rescanning job configuration", 1), 9);
+    fs::write(zone, zone_file(2)).unwrap();
+    world.config(&sleepers("a b"));
+    world.started("b");
+    assert_eq!(hours_east(&world, "started job b", 1), 2);
+}
+
+#[test]
+fn stamps_follow_the_file_of_tz() {
+    let world = World::new();
+    let zone = world.path("zone");
+    fs::write(&zone, zone_file(5)).unwrap();
+    let world = world.variable("TZ", &format!(":{}", zone.display()));
+    follows_its_zone(world, &zone);
+}
+
+#[test]
+fn stamps_follow_etc_localtime() {
+    if common::needs_root("stamps_follow_etc_localtime") {
+        return;
+    }
+    let world = World::new();
+    let zone = world.path("zone");
+    fs::write(&zone, zone_file(5)).unwrap();
+    let script =
+        "unset TZ; mount --bind $DIR/zone $(readlink -f /etc/localtime) || exit; exec \"$@\"";
+    let script = world.script("with-zone", script).display().to_string();
+    follows_its_zone(world.wrapped_in(&["unshare", "-m", &script]), &zone);
 }

@@ -8,7 +8,7 @@ use super::std::format;
 use super::std::prelude::v1::*;
 use super::tell;
 use super::watch::Role;
-use super::{clock, digest, is_passing};
+use super::{clock, digest, is_passing, log};
 use crate::config::{Problem, Severity, Token};
 use crate::supervise::{Event, JobId};
 use core::ffi::CStr;
@@ -54,6 +54,7 @@ impl Shell {
 
     /// Reads the configuration again, and looks at what jobs depend on.
     pub(super) fn reload(&mut self) {
+        log::zone_may_have_changed();
         if !self.is_unread {
             tell::info!("rescanning job configuration");
         }

@@ -45,6 +45,7 @@ mod socket;
 mod stderr;
 mod syslog;
 mod wait;
+mod zone_file;
 
 pub use sinks::Log;
 pub use syslog::MAX_PATH_BYTES;
@@ -105,6 +106,11 @@ pub fn forked() {
 /// or ends if that is /dev/null.
 pub fn stderr_replaced() {
     with(|log| log.stderr_is(io::stderr().as_fd()));
+}
+
+/// Has the next stamp read the time zone again. To be called at every reload.
+pub fn zone_may_have_changed() {
+    with(|log| log.zone_may_have_changed());
 }
 
 /// Warns if no syslog receiver is there. For a daemon about to leave its terminal, after which

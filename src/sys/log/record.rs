@@ -4,7 +4,9 @@
 
 use super::super::std::io::Write;
 use super::super::std::prelude::v1::*;
+use super::zone_file::offset_at;
 use crate::limits::NAME_BYTES;
+use crate::zone::{wall, Offset, Wall};
 use core::mem::size_of;
 use nix::libc;
 use nix::time::{clock_gettime, ClockId};
@@ -75,12 +77,13 @@ fn is_tag_char(c: char) -> bool {
 /// The local time of the last record. All zeros before the first one.
 pub(super) struct LocalTime {
     second: i64,
+    offset: Offset,
     stamp: Stamp,
 }
 
 impl LocalTime {
     pub const fn new() -> Self {
-        LocalTime { second: 0, stamp: [0; 15] }
+        LocalTime { second: 0, offset: Offset { seconds: 0, from: 0, until: 0 }, stamp: [0; 15] }
     }
 
     /// The stamp of this moment; made once a second.
@@ -88,20 +91,19 @@ impl LocalTime {
         let second = now();
         if second != self.second {
             self.second = second;
-            self.stamp = make_stamp(&local(second));
+            if !self.offset.holds(second) {
+                self.offset = offset_at(second, self.offset);
+            }
+            self.stamp = make_stamp(wall(second + i64::from(self.offset.seconds)));
         }
         &self.stamp
     }
-}
 
-/// Reads the time zone (tzset(3)). To be called once at the start: nothing
-/// reads it, and allocates for it, afterwards.
-pub(super) fn read_time_zone() {
-    extern "C" {
-        fn tzset();
+    /// Has the time zone read again.
+    pub fn zone_may_have_changed(&mut self) {
+        self.second = 0;
+        self.offset.until = self.offset.from;
     }
-    // SAFETY: pmtr has one thread, so that nobody changes the environment meanwhile.
-    unsafe { tzset() }
 }
 
 /// The seconds since 1970; 1 where the clock cannot be read.
@@ -124,33 +126,13 @@ fn wide_now() -> Option<i64> {
     (result == 0).then_some(time[0])
 }
 
-/// After so many seconds dates have their days of the week and leap years again, until 2100.
-const YEARS_28: i64 = (28 * 365 + 7) * 86_400;
-
-/// localtime_r(3); all zeros where that fails. The year is one with the same
-/// calendar where the C library has none after 2038: a stamp does not show it.
-#[allow(deprecated)] // musl's time_t: its width is to change
-fn local(mut second: i64) -> libc::tm {
-    while size_of::<libc::time_t>() == 4 && second > i64::from(i32::MAX) {
-        second -= YEARS_28;
-    }
-    let second = second as libc::time_t;
-    // SAFETY: all zeros is a value of the struct; both pointers are good for the call.
-    unsafe {
-        let mut tm = core::mem::zeroed();
-        libc::localtime_r(&second, &mut tm);
-        tm
-    }
-}
-
-fn make_stamp(tm: &libc::tm) -> Stamp {
+fn make_stamp(wall: Wall) -> Stamp {
     const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = tm.tm_mon.clamp(0, 11) as usize * 3;
+    let month = usize::from(wall.month) * 3;
     let mut stamp = *b"Mmm dd hh:mm:ss";
     stamp[..3].copy_from_slice(&MONTHS[month..month + 3]);
-    let numbers = [(4, tm.tm_mday), (7, tm.tm_hour), (10, tm.tm_min), (13, tm.tm_sec)];
+    let numbers = [(4, wall.day), (7, wall.hour), (10, wall.minute), (13, wall.second)];
     for (at, number) in numbers {
-        let number = number.clamp(0, 99) as u8;
         stamp[at] = b'0' + number / 10;
         stamp[at + 1] = b'0' + number % 10;
     }
@@ -165,20 +147,11 @@ mod tests {
     use super::super::super::std::time::{SystemTime, UNIX_EPOCH};
     use super::*;
 
-    /// 3 January 2026, 04:05:06.
-    fn january() -> libc::tm {
-        let mut tm = local(0);
-        (tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec) = (0, 3, 4, 5, 6);
-        tm
-    }
+    const JANUARY: Wall = Wall { month: 0, day: 3, hour: 4, minute: 5, second: 6 };
 
     #[test]
     fn the_29th_of_february_2040_is_one_whatever_the_width_of_time_t() {
-        let noon = 2_214_129_600;
-        let stamp = make_stamp(&local(noon));
-        // Where it is not yet, or no longer, noon.
-        let is_right = stamp.starts_with(b"Feb 29 ") || stamp.starts_with(b"Mar  1 0");
-        assert!(is_right, "{}", stamp.escape_ascii());
+        assert_eq!(&make_stamp(wall(2_214_129_600)), b"Feb 29 12:00:00");
     }
 
     #[test]
@@ -191,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_day_of_one_digit_is_padded_with_a_space() {
-        assert_eq!(&make_stamp(&january()), b"Jan  3 04:05:06");
+        assert_eq!(&make_stamp(JANUARY), b"Jan  3 04:05:06");
     }
 
     #[test]
@@ -199,8 +172,8 @@ mod tests {
         let names =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         for (month, name) in names.iter().enumerate() {
-            let tm = libc::tm { tm_mon: month as i32, tm_mday: 31, ..january() };
-            assert_eq!(&make_stamp(&tm)[..6], [name.as_bytes(), b" 31"].concat());
+            let wall = Wall { month: month as u8, day: 31, ..JANUARY };
+            assert_eq!(&make_stamp(wall)[..6], [name.as_bytes(), b" 31"].concat());
         }
     }
 

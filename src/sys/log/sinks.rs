@@ -53,7 +53,6 @@ impl Log {
     /// Connects to syslog, and echoes to `stderr` where `setup` wants that.
     /// `pid` is the process in the tag of pmtr's own messages.
     pub fn start(&mut self, setup: &Setup, stderr: BorrowedFd<'_>, pid: i32, now: Instant) {
-        record::read_time_zone();
         self.pid = pid;
         self.syslog.start(setup.socket.as_deref(), now);
         let echo = match setup.echo {
@@ -78,6 +77,11 @@ impl Log {
     /// The process in the tag of pmtr's own messages has changed: it has forked.
     pub fn pid_is(&mut self, pid: i32) {
         self.pid = pid;
+    }
+
+    /// Reads the time zone again for the next record.
+    pub fn zone_may_have_changed(&mut self) {
+        self.time.zone_may_have_changed();
     }
 
     /// Adds a line of a job's output, which is clean (see [`crate::lines`]), as
