@@ -401,7 +401,7 @@ mod tests {
             "ABC-5:30",
             "XYZ+9:15:20",
             "<+0330>-3:30",
-            "QQQ5QQD",
+            "QQQ5QQD,M3.2.0,M11.1.0",
             "CET-1CEST,M3.5.0,M10.5.0/3",
             "NZST-12NZDT,M9.5.0,M4.1.0/3",
             "IST-1GMT0,M10.5.0,M3.5.0/1",
@@ -447,6 +447,13 @@ mod tests {
                 assert_eq!(ours(offset(*second), *second), expected, "{zone}, {second}");
             }
         }
+    }
+
+    #[test]
+    fn summer_without_dates_is_that_of_the_united_states() {
+        let second = 1_750_000_000;
+        assert_eq!(by_rule(second, b"QQQ5QQD"), by_rule(second, b"QQQ5QQD,M3.2.0,M11.1.0"));
+        assert_eq!(by_rule(second, b"QQQ5QQD").unwrap().seconds, -4 * 3600);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use common::process::{gone, send, status};
 use common::{alive, eventually, job, needs_root, patiently, sleepers, Record, World, LONG, SHORT};
 use nix::fcntl::{fcntl, FcntlArg};
-use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
+use nix::sys::signal::Signal::{self, SIGHUP, SIGKILL};
 
 /// local0.info, as syslog(3) counts.
 const LOCAL0_INFO: u32 = 16 * 8 + 6;
@@ -612,4 +612,80 @@ fn stderr_can_be_a_pipe_that_is_read() {
     let said = reading.join().unwrap().unwrap();
     let lines = said.lines().filter_map(|line| line.strip_prefix("a[")?.split_once("]: "));
     assert_eq!(lines.map(|(_, text)| text.to_string()).collect::<Vec<_>>(), numbers(1000));
+}
+
+/// The process that writes a stderr which is a file.
+fn stderr_writer(world: &World) -> i32 {
+    let is_writer = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "pmtr-stderr\n")
+    };
+    patiently(SHORT, "the writer", || common::children_of(world.pid()).into_iter().find(is_writer))
+}
+
+#[test]
+fn a_stderr_that_is_a_file_has_all_when_pmtr_has_ended() {
+    let mut world = World::new();
+    let file = File::create(world.path("echo")).unwrap();
+    world = world.stderr_to(file);
+    world.config(&job("a", "cmd /usr/bin/seq 1 1000\n  once"));
+    world.start();
+    let writer = stderr_writer(&world);
+    world.exited("a");
+    world.stop();
+    gone(writer);
+    let said = world.read("echo");
+    let lines = said.lines().filter_map(|line| line.strip_prefix("a[")?.split_once("]: "));
+    assert_eq!(lines.map(|(_, text)| text.to_string()).collect::<Vec<_>>(), numbers(1000));
+    assert!(
+        said.lines().last().unwrap().contains("a [") || said.contains("pmtr: exiting on signal 15")
+    );
+}
+
+/// As a file system that hangs (FUSE, NFS, a frozen one) stops who writes there.
+#[test]
+fn a_stderr_whose_file_hangs_stops_nothing() {
+    let mut world = World::new();
+    let file = File::create(world.path("echo")).unwrap();
+    world = world.stderr_to(file);
+    world.config(&flood("flood"));
+    world.log().collect_none_of("flood");
+    world.start();
+    let writer = stderr_writer(&world);
+    send(writer, Signal::SIGSTOP);
+    eventually("more than a pipe takes", || world.log().count() > 5000);
+    world.config(&(flood("flood") + &teller("one")));
+    eventually("the start", || !world.read("one.up").is_empty());
+    // Nobody who is asked to end by a terminal or by name ends it.
+    send(writer, Signal::SIGTERM);
+    let asked = std::time::Instant::now();
+    assert_eq!(world.stop(), Some(0));
+    assert!(asked.elapsed() < common::stretched(3), "{:?}", asked.elapsed());
+    send(writer, Signal::SIGCONT);
+    gone(writer);
+    // What it did not take is counted where the next line is.
+    let said = world.read("echo");
+    assert!(said.contains("pmtr: starting") && said.ends_with('\n'), "{} bytes", said.len());
+}
+
+#[test]
+fn a_writer_of_stderr_that_is_killed_is_survived_and_told() {
+    let mut world = World::new();
+    let file = File::create(world.path("echo")).unwrap();
+    world = world.stderr_to(file);
+    world.config(&sleepers("a"));
+    world.start();
+    world.started("a");
+    send(stderr_writer(&world), SIGKILL);
+    world.log().wait_for("the process that writes stderr has ended");
+    world.config(&sleepers("a b"));
+    world.started("b");
+    assert_eq!(common::children_of(world.pid()).len(), 2);
+    assert_eq!(world.stop(), Some(0));
+}
+
+#[test]
+fn a_stderr_that_is_no_file_needs_no_process() {
+    let world = World::with(&sleepers("a"));
+    let a = world.running("a");
+    assert_eq!(common::children_of(world.pid()), [a]);
 }

@@ -147,7 +147,7 @@ fn outcome(told: &OwnedFd, child: Pid) -> i32 {
 
 /// A descriptor that takes everything and gives nothing: /dev/null, or where
 /// that is missing a socket whose other end is closed.
-fn nothing() -> io::Result<OwnedFd> {
+pub(super) fn nothing() -> io::Result<OwnedFd> {
     match open("/dev/null", OFlag::O_RDWR | OFlag::O_NOCTTY, Mode::empty()) {
         Ok(null) => Ok(null),
         Err(_) => Ok(UnixStream::pair()?.0.into()),

@@ -14,6 +14,7 @@ mod disposition;
 mod dry_run;
 mod errno;
 mod exposure;
+mod file_writer;
 pub mod heap;
 mod held;
 mod lock;

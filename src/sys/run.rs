@@ -362,12 +362,18 @@ impl Shell {
             }
             self.state.ended(job.slot() as u16);
         }
-        self.troubles.note(Part::Reap, reap::reap(pid)).map(drop)
+        self.troubles.note(Part::Reap, reap::reap(pid))?;
+        if log::ended(pid) {
+            tell::error!(
+                "the process that writes stderr has ended; nothing is written there any more"
+            );
+        }
+        Some(())
     }
 
     /// Returns true if an ended first process of a job has left nothing of its session.
     fn is_alone(&self, pid: i32) -> bool {
-        let is_first = |child| self.supervisor.knows(child);
+        let is_first = |child| self.supervisor.knows(child) || log::is_stderr_writer(child);
         let has_orphans = || !self.is_adopting || sessions::has_other_child(is_first);
         // What cannot be found out now counts as left, and is looked for again.
         sessions::is_alone(pid, has_orphans).unwrap_or(false)

@@ -4,6 +4,7 @@ use super::config_file::ConfigFile;
 use super::daemon::{self, Launch};
 use super::dry_run::{dry_run, Verdict};
 use super::errno::Meaning;
+use super::file_writer::FileWriter;
 use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
 use super::room::Limits;
@@ -84,6 +85,20 @@ fn test(options: Options, strict: bool) -> u8 {
 
 /// Starts, runs until the end was asked for, and tidies up.
 fn supervise(options: Options) -> u8 {
+    let is_foreground = options.foreground || daemon::is_process_one();
+    let writer = if is_foreground { FileWriter::start() } else { None };
+    if let Some(writer) = &writer {
+        log::stderr_writer_is(writer.pid());
+    }
+    let status = supervise_logged(options);
+    if let Some(writer) = writer {
+        writer.finish();
+    }
+    status
+}
+
+/// The same with a stderr that does not block.
+fn supervise_logged(options: Options) -> u8 {
     // Used where it stands: what is moved is on the stack twice.
     let mut opened = open(options);
     let done = match &mut opened {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ impl World {
     /// Starts pmtr with these options and the usual ones.
     pub fn start_with(&mut self, options: &[&str]) {
         assert!(self.pmtr.is_none(), "one pmtr in a world at a time");
-        let stderr = self.stderr.take().unwrap_or_else(|| self.stderr_file().into());
+        let stderr = self.stderr.take().unwrap_or_else(|| self.stderr_pipe().into());
         let stdout = self.stdout.take().unwrap_or_else(Stdio::null);
         let mut command = self.command(options);
         let child = command.args(self.usual_options()).stdout(stdout).stderr(stderr).spawn();
@@ -145,6 +146,7 @@ impl World {
                 Some(0)
             }
         };
+        self.finish_stderr();
         self.check_records();
         status
     }
@@ -199,9 +201,26 @@ impl World {
         Finished { status, stdout: read(out).expect("a file"), stderr: read(err).expect("a file") }
     }
 
-    fn stderr_file(&self) -> File {
+    /// A pipe to a file: of a file itself pmtr makes one, with a process of its own.
+    fn stderr_pipe(&mut self) -> OwnedFd {
         let path = self.path("stderr");
-        OpenOptions::new().create(true).append(true).open(path).expect("a file for stderr")
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let mut file = file.expect("a file for stderr");
+        let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).expect("a pipe");
+        let mut reader = File::from(reader);
+        self.stderr_copy = Some(std::thread::spawn(move || {
+            let _ = std::io::copy(&mut reader, &mut file);
+        }));
+        writer
+    }
+
+    /// Waits until all that pmtr has written is in the file; not for long, as others may have the pipe.
+    fn finish_stderr(&mut self) {
+        let Some(copy) = self.stderr_copy.take() else { return };
+        let end = Instant::now() + super::stretched(1);
+        while !copy.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Every record has to be one that a syslog daemon understands.

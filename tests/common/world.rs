@@ -29,6 +29,7 @@ pub struct World {
     pub(super) user: Option<u32>,
     pub(super) stdout: Option<Stdio>,
     pub(super) stderr: Option<Stdio>,
+    pub(super) stderr_copy: Option<std::thread::JoinHandle<()>>,
     /// When it began, for the kernel: in seconds since the machine was started.
     born: f64,
     // Dropped last: everything else lies in it.
@@ -61,6 +62,7 @@ impl World {
             user: None,
             stdout: None,
             stderr: None,
+            stderr_copy: None,
             born: process::uptime().floor(),
             dir,
         }

@@ -48,6 +48,7 @@ mod wait;
 mod zone_file;
 
 pub use sinks::Log;
+pub(super) use stderr::is_journal;
 pub use syslog::MAX_PATH_BYTES;
 
 use super::poll::{Poller, Token};
@@ -106,6 +107,21 @@ pub fn forked() {
 /// or ends if that is /dev/null.
 pub fn stderr_replaced() {
     with(|log| log.stderr_is(io::stderr().as_fd()));
+}
+
+/// stderr is written by this child ([`FileWriter`](super::file_writer::FileWriter)).
+pub fn stderr_writer_is(pid: i32) {
+    with(|log| log.stderr_writer_is(pid));
+}
+
+/// Whether stderr is written by this child, which is no job and left by none.
+pub fn is_stderr_writer(pid: i32) -> bool {
+    with(|log| log.is_stderr_writer(pid))
+}
+
+/// A child has ended. Returns whether it was the one that writes stderr.
+pub fn ended(pid: i32) -> bool {
+    with(|log| log.ended(pid))
 }
 
 /// Has the next stamp read the time zone again. To be called at every reload.

@@ -29,6 +29,8 @@ pub struct Log {
     stderr: Stderr,
     time: LocalTime,
     pid: i32,
+    /// The child that writes stderr; 0 if there is none.
+    stderr_writer: i32,
     /// Messages of pmtr that did not fit, and lost lines of jobs, that are not told of yet.
     missed: u32,
     /// What stood before the last line of a job.
@@ -44,6 +46,7 @@ impl Log {
             stderr: Stderr::new(),
             time: LocalTime::new(),
             pid: 0,
+            stderr_writer: 0,
             missed: 0,
             prefix: Prefix::new(),
             ring: Ring::new(),
@@ -77,6 +80,27 @@ impl Log {
     /// The process in the tag of pmtr's own messages has changed: it has forked.
     pub fn pid_is(&mut self, pid: i32) {
         self.pid = pid;
+    }
+
+    /// stderr is a pipe to this child.
+    pub fn stderr_writer_is(&mut self, pid: i32) {
+        self.stderr_writer = pid;
+    }
+
+    /// Whether stderr is written by this child.
+    pub fn is_stderr_writer(&self, pid: i32) -> bool {
+        pid > 0 && pid == self.stderr_writer
+    }
+
+    /// A child has ended. Returns whether it was the one that writes stderr, which is closed then.
+    pub fn ended(&mut self, pid: i32) -> bool {
+        let is_writer = self.is_stderr_writer(pid);
+        if is_writer {
+            self.stderr_writer = 0;
+            self.stderr.close();
+            self.choose_modes();
+        }
+        is_writer
     }
 
     /// Reads the time zone again for the next record.

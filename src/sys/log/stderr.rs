@@ -199,7 +199,7 @@ impl Stderr {
 
 /// Whether `fd` is the stream that systemd connected to the journal
 /// (systemd.exec(5), `$JOURNAL_STREAM`). To be asked at start-up: it allocates.
-pub(super) fn is_journal(fd: BorrowedFd<'_>) -> bool {
+pub(in super::super) fn is_journal(fd: BorrowedFd<'_>) -> bool {
     let stat = fstat(fd).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
     matches!((env::var("JOURNAL_STREAM"), stat), (Ok(stream), Ok(stat)) if stream == stat)
 }
