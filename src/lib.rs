@@ -48,7 +48,7 @@
 //! | where | what |
 //! |---|---|
 //! | [`limits`] | every capacity, with its reason |
-//! | [`time`] | points in time of the one clock |
+//! | [`time`], [`zone`] | points in time of the one clock; time zones, for the log's stamps |
 //! | [`name`] | a job's name, and showing bytes that users chose |
 //! | [`config`] | bytes to a configuration: lexer, parser, values, problems |
 //! | [`supervise`] | the state machine: events, actions, states, sentences |

@@ -689,3 +689,61 @@ fn a_stderr_that_is_no_file_needs_no_process() {
     let a = world.running("a");
     assert_eq!(common::children_of(world.pid()), [a]);
 }
+
+/// A small file system, which is thawed and unmounted in the end.
+struct Freezer(std::path::PathBuf);
+
+impl Freezer {
+    /// None where such a thing cannot be made, as in most containers.
+    fn mount(world: &World) -> Option<Freezer> {
+        let script = "cd $DIR && mkdir ice && truncate -s 16M image && mkfs.ext4 -q image && \
+                      mount -o loop image ice && fsfreeze -f ice && fsfreeze -u ice";
+        let script = world.script("freezer", script);
+        let ice = Freezer(world.path("ice"));
+        let made = std::process::Command::new(script).stderr(std::process::Stdio::null()).status();
+        made.is_ok_and(|status| status.success()).then_some(ice)
+    }
+
+    fn freeze(&self, how: &str) {
+        let status = std::process::Command::new("fsfreeze").arg(how).arg(&self.0).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        for (program, option) in [("fsfreeze", "-u"), ("umount", "-l")] {
+            let mut command = std::process::Command::new(program);
+            command.arg(option).arg(&self.0).stderr(std::process::Stdio::null());
+            let _ = command.status();
+        }
+    }
+}
+
+/// What waits there cannot even be killed.
+#[test]
+fn a_stderr_on_a_frozen_file_system_stops_nothing() {
+    let name = "a_stderr_on_a_frozen_file_system_stops_nothing";
+    if needs_root(name) {
+        return;
+    }
+    let mut world = World::new();
+    let Some(ice) = Freezer::mount(&world) else {
+        eprintln!("skipped: {name}: no file system that can be frozen");
+        return;
+    };
+    let file = File::create(world.path("ice/echo")).unwrap();
+    world = world.stderr_to(file);
+    world.config(&sleepers("a"));
+    world.start();
+    let writer = stderr_writer(&world);
+    ice.freeze("-f");
+    world.config(&(sleepers("a") + &teller("one")));
+    eventually("the start", || !world.read("one.up").is_empty());
+    let asked = std::time::Instant::now();
+    assert_eq!(world.stop(), Some(0));
+    assert!(asked.elapsed() < common::stretched(3), "{:?}", asked.elapsed());
+    ice.freeze("-u");
+    gone(writer);
+    assert!(world.read("ice/echo").contains("pmtr: exiting on signal 15"));
+}

@@ -14,18 +14,20 @@
 //! - **Syslog comes first** while it is connected: what it did not take stays in
 //!   the ring. The echo on stderr may fall behind as far as the ring goes; what it
 //!   misses then is counted, and told on stderr when that takes more.
-//! - **A receiver that goes away** (syslogd is restarted) is waited for, and
-//!   connected again, for ten seconds. After that nothing is kept for it, what it
-//!   misses is counted, and it is told when it is back; it is looked for whenever
-//!   there is something to be sent, at most every five seconds.
-//! - **Without syslog from the start** stderr comes first, and syslog gets what
-//!   is still in the ring if it appears within ten seconds. Without stderr too
-//!   (a device that has no log at all) jobs wait ten seconds at most, and then
-//!   what they write is dropped and counted.
+//! - **A receiver that is away** (syslogd is restarted, or starts after pmtr) is waited for without
+//!   a time limit: what fits is kept for it, and jobs wait. It is noticed at once, by inotify(7) on the
+//!   directory of its socket, and looked for ever more rarely besides. When pmtr ends, one that is away
+//!   for more than ten seconds is not waited for.
+//! - **Without syslog from the start** stderr comes first, and syslog gets the newest that fits when
+//!   it appears; messages of pmtr are kept apart, so that output of jobs does not push them out.
+//! - **A new receiver in the place of one that is stopped** gets the log: before records are sent, and
+//!   after a second without room, the path has to lead to the socket that is connected.
+//! - **A stderr that is a file** is a pipe to a child that writes it
+//!   ([`FileWriter`](super::file_writer::FileWriter)).
 //!
 //! # Form
 //!
-//! Syslog gets `<PRI>Mmm dd hh:mm:ss TAG[PID]: text` in local time (RFC 3164),
+//! Syslog gets, on a datagram, sequenced-packet or stream socket, `<PRI>Mmm dd hh:mm:ss TAG[PID]: text` in local time (RFC 3164),
 //! stderr `TAG[PID]: text`. The tag is `pmtr` with facility local0, or the name of
 //! a job with facility daemon and severity info; in it everything that would
 //! end a tag becomes `_`. Control characters become `?`.
