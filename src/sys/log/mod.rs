@@ -23,7 +23,7 @@
 //! - **A new receiver in the place of one that is stopped** gets the log: before records are sent, and
 //!   after a second without room, the path has to lead to the socket that is connected.
 //! - **A stderr that is a file** is a pipe to a child that writes it
-//!   ([`FileWriter`](super::file_writer::FileWriter)).
+//!   (`sys::file_writer`).
 //!
 //! # Form
 //!
@@ -111,7 +111,7 @@ pub fn stderr_replaced() {
     with(|log| log.stderr_is(io::stderr().as_fd()));
 }
 
-/// stderr is written by this child ([`FileWriter`](super::file_writer::FileWriter)).
+/// stderr is written by this child (`sys::file_writer`).
 pub fn stderr_writer_is(pid: i32) {
     with(|log| log.stderr_writer_is(pid));
 }
