@@ -287,7 +287,8 @@ impl Storm {
     fn end_orphan(&mut self) {
         let number = 101 + self.dice.below(self.read as u64 / 10 + 1) as i32;
         let is_jobs = self.world.processes.contains_key(&number);
-        if !is_jobs && !self.world.sessions.contains(&number) {
+        // Nobody else has the number of a zombie that is kept.
+        if !is_jobs && !self.world.machine().keeps(number) {
             self.world.end_orphan(number);
         }
     }
