@@ -197,7 +197,7 @@ impl Site {
     fn jobs_but(&self, other: &str) -> Vec<Job> {
         let names = self.servers.iter().map(|server| server.name).chain(["pipeline"]);
         let pid_and_words = |name| {
-            let pid = self.world.pid_of(name);
+            let pid = self.world.running(name);
             Job { name, pid, words: words(pid) }
         };
         names.filter(|name| *name != other).map(pid_and_words).collect()

@@ -1,6 +1,7 @@
 //! Processes as /proc shows them (proc(5)).
 
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 
 use nix::sys::signal::{kill, Signal};
@@ -62,20 +63,64 @@ pub fn status(pid: i32, name: &str) -> String {
     line.unwrap_or_else(|| panic!("no {name} in /proc/{pid}/status")).trim().to_string()
 }
 
-/// The strings of the environment that its program was started with.
+/// The strings of the environment that its program was started with; none if it has ended.
+///
+/// Waits for the program: between fork(2) and the end of execve(2) the kernel shows nothing here.
+#[track_caller]
 pub fn environment(pid: i32) -> Vec<String> {
-    strings(pid, "environ")
+    let mut before = None;
+    patiently(super::SHORT, &format!("the environment of process {pid}"), || {
+        let found = strings(pid, "environ");
+        // Twice at the same address: execve(2) begins with an empty one, too.
+        let empty_at = empty_environment(pid);
+        let is_whole = !found.is_empty() || (empty_at.is_some() && empty_at == before);
+        before = empty_at;
+        (is_whole || !alive(pid)).then_some(found)
+    })
 }
 
-/// The words of its command line.
+/// Where the environment of a program is that was started without any variable: it begins and ends
+/// there (`env_start`, `env_end`).
+fn empty_environment(pid: i32) -> Option<String> {
+    let end = stat(pid, 51).filter(|end| end != "0");
+    end.filter(|end| stat(pid, 50).as_ref() == Some(end))
+}
+
+/// The words of its command line; none if it has ended. Waits for the program, as
+/// [`environment`] does.
+#[track_caller]
 pub fn words(pid: i32) -> Vec<String> {
-    strings(pid, "cmdline")
+    patiently(super::SHORT, &format!("the command line of process {pid}"), || {
+        let found = strings(pid, "cmdline");
+        (!found.is_empty() || !alive(pid)).then_some(found)
+    })
+}
+
+/// Whether execve(2) is over: only then has a process a command line, and each of pmtr's has one.
+fn has_program(pid: i32) -> bool {
+    !strings(pid, "cmdline").is_empty()
 }
 
 fn strings(pid: i32, file: &str) -> Vec<String> {
-    let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let bytes = at_once(&format!("/proc/{pid}/{file}")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.split_terminator('\0').map(String::from).collect()
+}
+
+/// Reads a file of /proc in one read(2): of a process that calls execve(2) between two of them
+/// the second one finds nothing, so that the text would be cut off.
+fn at_once(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let len = file.read(&mut bytes)?;
+        if len < bytes.len() {
+            bytes.truncate(len);
+            return Ok(bytes);
+        }
+        file = fs::File::open(path)?;
+        bytes.resize(2 * len, 0);
+    }
 }
 
 /// The program that it runs.
@@ -118,7 +163,8 @@ pub fn children_of(pid: i32) -> Vec<i32> {
 
 /// The living processes whose environment has the string `mark`.
 pub fn marked(mark: &str) -> Vec<i32> {
-    let has_mark = |&pid: &i32| environment(pid).iter().any(|string| string == mark);
+    // Without waiting: most of these are the kernel's, and never have an environment.
+    let has_mark = |&pid: &i32| strings(pid, "environ").iter().any(|string| string == mark);
     all().into_iter().filter(has_mark).filter(|&pid| alive(pid)).collect()
 }
 
@@ -131,8 +177,14 @@ pub fn all_in_exec(since: f64) -> Vec<i32> {
 /// Whether a process is just becoming another program: for a moment it has no
 /// environment then, and so no mark.
 pub fn is_in_exec(pid: i32) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ"));
-    alive(pid) && environment.is_ok_and(|bytes| bytes.is_empty())
+    /// kthreadd, whose children never have an environment.
+    const KERNEL: &str = "2";
+    let environment = at_once(&format!("/proc/{pid}/environ"));
+    let is_empty = environment.is_ok_and(|bytes| bytes.is_empty());
+    is_empty
+        && alive(pid)
+        && empty_environment(pid).is_none()
+        && stat(pid, 4) != Some(KERNEL.into())
 }
 
 /// When the process was started, in seconds since the machine was.
@@ -159,11 +211,14 @@ pub fn gone(pid: i32) {
     super::eventually(&format!("the end of process {pid}"), || !alive(pid));
 }
 
-/// Waits until the process runs another program than `old`, and tells which.
+/// Waits until the process runs another program than `old`; returns its path.
+///
+/// The kernel shows the new program a moment before its command line, environment and ids: those
+/// are there at the end of execve(2).
 #[track_caller]
 pub fn exec_after(old: &std::path::Path, pid: i32) -> PathBuf {
     patiently(super::SHORT, &format!("process {pid} becoming its program"), || {
-        program(pid).filter(|now| now != old)
+        program(pid).filter(|now| now != old && has_program(pid))
     })
 }
 

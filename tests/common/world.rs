@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::log::{Log, Record};
-use super::patience::SHORT;
+use super::patience::{eventually, SHORT};
 use super::process;
 use super::run::Pmtr;
 use super::save::{self, Save};
@@ -238,6 +238,11 @@ impl World {
 
     /// All living processes that this world has started, pmtr too.
     pub fn processes(&self) -> Vec<i32> {
+        let mut unclear = process::all_in_exec(self.born);
+        eventually("no process amid an execve(2), where it has no mark", || {
+            unclear.retain(|&pid| process::is_in_exec(pid));
+            unclear.is_empty()
+        });
         process::marked(&self.mark())
     }
 
@@ -275,7 +280,7 @@ impl World {
         let mut unclear = process::all_in_exec(self.born);
         while Instant::now() < deadline {
             unclear.retain(|&pid| process::is_in_exec(pid));
-            let left = self.processes();
+            let left = process::marked(&self.mark());
             if left.is_empty() && unclear.is_empty() {
                 return;
             }

@@ -141,6 +141,8 @@ impl Running<'_> {
         let program = fs::canonicalize(program).unwrap();
         let is_it = |exe: PathBuf| exe.file_name() == program.file_name();
         until(|| fs::read_link(self.proc("exe")).is_ok_and(is_it));
+        // Its command line is there at the end of execve(2), the link a moment before.
+        until(|| fs::read(self.proc("cmdline")).is_ok_and(|words| !words.is_empty()));
     }
 
     pub fn signal(&self, signal: i32) {
