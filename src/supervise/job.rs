@@ -54,6 +54,8 @@ pub(super) struct Job {
     /// Once it was taken out: a digest of its program.
     pub(super) leaves: Option<NonZeroU32>,
     pub(super) depends: Depends,
+    /// How many runs in a row have ended as that of a program that goes into the background.
+    pub(super) short_runs: u8,
     pub(super) state: State,
 }
 

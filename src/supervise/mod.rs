@@ -6,12 +6,13 @@
 //! actions can overflow.
 //!
 //! The states are explained in `job`; `supervisor` says which event and which
-//! deadline is answered where: in `start`, `stop`, `unsent`, `depends`, `control` and
-//! `reload`.
+//! deadline is answered where: in `start`, `stop`, `background`, `unsent`, `depends`, `control`
+//! and `reload`.
 
 #![forbid(unsafe_code)]
 
 mod action;
+mod background;
 mod control;
 mod deadlines;
 mod depends;

@@ -15,6 +15,7 @@ pub(super) enum Notice<'a> {
     Started { name: Name, pid: i32 },
     Pausing { name: Name },
     Finished { name: Name },
+    Background { name: Name },
     Exited { name: Name, pid: i32, lived: Duration, status: ExitStatus },
     SendingTerm { name: Name, pid: i32 },
     SendingKill { name: Name, pid: i32 },
@@ -54,6 +55,7 @@ impl Notice<'_> {
                 log::Level::Info
             }
             Notice::Undead { .. } | Notice::SessionUndead { .. } => log::Level::Warn,
+            Notice::Background { .. } => log::Level::Warn,
             Notice::DependsMissing { .. } => log::Level::Warn,
             Notice::CannotSpawn { .. } | Notice::CannotExec { .. } => log::Level::Error,
         }
@@ -66,6 +68,13 @@ impl fmt::Display for Notice<'_> {
             Notice::Started { name, pid } => write!(f, "started job {name} [{pid}]"),
             Notice::Pausing { name } => write!(f, "pausing for job {name} to finish"),
             Notice::Finished { name } => write!(f, "job {name} finished"),
+            Notice::Background { name } => {
+                write!(f, "job {name} has ended with status 0 within a second, again and again: ")?;
+                f.write_str("if it goes into the background, have it stay in the foreground ")?;
+                f.write_str(
+                    "(often -f, -F, -D or --foreground); if it has done its work, add 'once'",
+                )
+            }
             Notice::Exited { name, pid, lived, status } => {
                 write!(f, "job {name} [{pid}] exited after {} sec: {status}", lived.as_secs())
             }

@@ -43,6 +43,7 @@ impl Supervisor {
             self.undo_control(slot, is_disabled);
         } else {
             self.table.job_mut(slot).depends = Depends::Unknown;
+            self.table.job_mut(slot).short_runs = 0;
             self.change(slot, is_disabled);
         }
     }

@@ -127,6 +127,7 @@ impl Supervisor {
         match self.table.state(slot) {
             State::Running { since, turn, .. } => {
                 self.tell_exit(now, slot, pid, since, status);
+                self.count_short_runs(now, slot, since, status);
                 self.tell_finished(slot, turn);
                 match self.restart_at(now, slot, since, status) {
                     Some(until) => {
@@ -199,7 +200,7 @@ impl Supervisor {
         }
     }
 
-    fn is_final(&self, slot: u16, status: ExitStatus) -> bool {
+    pub(super) fn is_final(&self, slot: u16, status: ExitStatus) -> bool {
         let is_once = self.spec_of(slot).is_some_and(|spec| spec.is_once());
         is_once || status == ExitStatus::Code(DO_NOT_RESTART)
     }

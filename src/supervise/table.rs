@@ -48,6 +48,7 @@ impl Row {
             spec: None,
             leaves: None,
             depends: Depends::Unknown,
+            short_runs: 0,
             state: State::Vacant,
         },
         due: Due::NONE,
@@ -85,6 +86,7 @@ impl Table {
         job.spec = Some(spec);
         job.leaves = None;
         job.depends = Depends::Unknown;
+        job.short_runs = 0;
         job.generation = job.generation.wrapping_add(1);
         self.enter(slot, state);
         Some(slot)

@@ -43,6 +43,39 @@ fn a_job_that_always_fails_is_tried_every_ten_seconds() {
 }
 
 #[test]
+fn a_job_that_seems_to_go_into_the_background_is_logged_once() {
+    const LINE: &str = "job daemon has ended with status 0 within a second, again and again: ";
+    let mut w = with(&["daemon"]);
+    for turn in 0..20 {
+        let start = 11_000 * turn;
+        w.at_ms(start).expect_spawn("daemon").at_ms(start + 1000).exits("daemon", 0);
+        assert_eq!(w.said(LINE), usize::from(turn >= 2), "exit {turn}");
+    }
+    // A run that is longer, or fails, ends the row.
+    w.at(220).expect_spawn("daemon").at_ms(221_001).exits("daemon", 0);
+    for (turn, status) in [(0, 0), (1, 0), (2, 1), (3, 0), (4, 0)] {
+        w.at_ms(231_001 + 10_000 * turn).expect_spawn("daemon").exits("daemon", status);
+        assert_eq!(w.said(LINE), 1, "exit {turn}");
+    }
+    w.at_ms(281_001).expect_spawn("daemon").exits("daemon", 0);
+    assert_eq!(w.said(LINE), 2);
+}
+
+#[test]
+fn a_job_that_is_not_restarted_or_is_another_does_not_seem_to_go_into_the_background() {
+    const LINE: &str = "job daemon has ended";
+    let mut w = with(&["daemon"]);
+    for turn in 0..2 {
+        w.at(10 * turn).expect_spawn("daemon").exits("daemon", 0);
+    }
+    w.reload(&["daemon: nice 3"]).expect_spawn("daemon").exits("daemon", 0);
+    assert_eq!(w.said(LINE), 0);
+    w.reload(&["daemon: once"]).expect_spawn("daemon").exits("daemon", 0);
+    w.at(100).expect_nothing();
+    assert_eq!(w.said(LINE), 0);
+}
+
+#[test]
 fn a_job_killed_by_a_signal_from_elsewhere_is_restarted_like_any_other() {
     let mut w = with(&["tunnel"]);
     w.at(0).expect_spawn("tunnel");
