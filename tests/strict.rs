@@ -359,6 +359,31 @@ fn nothing_is_told_of_what_starts() {
 }
 
 #[test]
+fn t_and_the_log_warn_of_what_only_a_shell_would_understand() {
+    let mut world = World::new();
+    dir(&world, "d", 0o755);
+    let lines = "cmd /bin/true > /tmp/x\n  env A='b'\n  ulimit -n 3\n  once";
+    world.config(&job("a", lines));
+    let test = world.run(&["-t", "--strict"]);
+    assert_eq!(test.status, Some(1));
+    for (place, text) in [
+        (":3:17: warning: ", "'>' stays as it is, since no shell reads 'cmd'"),
+        (":4:7: warning: ", "'A='b'' stays as it is, since no shell reads 'env'"),
+        (":5:13: warning: ", "'3' is too low for a program to start"),
+    ] {
+        assert!(test.stderr.contains(&format!("{place}{text}")), "{text}: {}", test.stderr);
+    }
+    assert_eq!(world.run(&["-t"]).status, Some(0), "without --strict");
+    world.start();
+    world.log().wait_for("line 3 column 17: '>' stays as it is, since no shell reads 'cmd'");
+    world.config(&job("a", "cmd /bin/true\n  once\n  depends { $DIR/d }\n  env B=$HOME"));
+    world.log().wait_for("line 6 column 7: 'B=$HOME' stays as it is, since no shell reads 'env'");
+    world.log().wait_for("/d: Is a directory; name the files in it");
+    let test = world.run(&["-t", "--strict"]);
+    assert!(test.stderr.contains("/d: Is a directory; it never starts: name"), "{}", test.stderr);
+}
+
+#[test]
 fn a_trial_runs_nothing() {
     if skipped("a_trial_runs_nothing") {
         return;

@@ -3,6 +3,7 @@
 use super::cpu::CpuMask;
 use super::lexer::Place;
 use super::option::OPTION_COUNT;
+use super::shell::Command;
 use super::spec::{self, Config, JobSpec, Span};
 use super::ulimit::RESOURCE_COUNT;
 use crate::limits::{MAX_CPUS, TEXT_BYTES};
@@ -24,6 +25,8 @@ pub(super) struct Draft {
     pub ulimit_lines: [u32; RESOURCE_COUNT],
     /// How many words `cmd` has.
     pub args: usize,
+    /// What the words of `cmd` have told of it.
+    pub command: Command,
     /// How many `env` there are.
     pub envs: usize,
     /// All `cpu` together.
@@ -41,6 +44,7 @@ impl Draft {
             hinted: 0,
             ulimit_lines: [0; RESOURCE_COUNT],
             args: 0,
+            command: Command::default(),
             envs: 0,
             cpus: [0; MAX_CPUS / 8],
         }

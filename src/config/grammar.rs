@@ -313,6 +313,9 @@ impl<'t> Parser<'t> {
         if !word.first || word.form != Form::Bare {
             return;
         }
+        if word.is("{") {
+            return self.tell(word.place, ProblemKind::ContinuedBrace);
+        }
         if let Some(hint) = option::meant_instead_of_argument(word.bytes) {
             self.tell(word.place, ProblemKind::ContinuedWord { word: word.bytes, hint });
         }
@@ -357,6 +360,6 @@ impl<'t> Parser<'t> {
 }
 
 /// Whether `word` is no value any more: an option or a `}` that begins a line.
-fn ends_values(word: &Word<'_>) -> bool {
+pub(super) fn ends_values(word: &Word<'_>) -> bool {
     word.first && (word.is("}") || option::find(word).is_some())
 }

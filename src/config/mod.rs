@@ -15,6 +15,7 @@ mod problem;
 mod report;
 mod sentence;
 mod setter;
+mod shell;
 mod spec;
 mod token;
 mod ulimit;
@@ -25,6 +26,7 @@ pub use cpu::CpuFault;
 pub use option::{options, OptionRule};
 pub use parser::{parse, parse_traced, Refused};
 pub use problem::{Limit, Problem, ProblemKind, Severity, ValueFault};
+pub use shell::ShellWord;
 pub use spec::{
     Address, AddressUse, Config, JobSpec, JobView, Resource, Size, Span, Strings, Ulimit,
 };

@@ -27,7 +27,7 @@ impl fmt::Display for Refused {
 /// After so many errors the rest of the file is left alone.
 const MOST_ERRORS: u32 = 20;
 
-/// After so many warnings the others are not told.
+/// After so many warnings the others are only mentioned.
 const MOST_WARNINGS: u32 = 20;
 
 /// Reads a configuration file (manual, "Config file") into `into`, whatever
@@ -135,10 +135,12 @@ impl<'t> Parser<'t> {
         }
         let count = match kind.severity() {
             Severity::Error => &mut self.errors,
-            Severity::Warning if self.warnings == MOST_WARNINGS => return,
+            Severity::Warning if self.warnings > MOST_WARNINGS => return,
             Severity::Warning => &mut self.warnings,
         };
         *count += 1;
+        let is_shown = self.warnings <= MOST_WARNINGS || kind.severity() == Severity::Error;
+        let kind = if is_shown { kind } else { ProblemKind::TooManyWarnings };
         (self.found)(&Problem::new(self.text, place, kind));
         if self.errors == MOST_ERRORS {
             (self.found)(&Problem::new(self.text, place, ProblemKind::TooManyErrors));

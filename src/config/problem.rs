@@ -5,6 +5,7 @@ use core::fmt;
 use super::address::AddressFault;
 use super::cpu::CpuFault;
 use super::lexer::Place;
+use super::shell::ShellWord;
 use super::ulimit::LimitFault;
 use super::value::IntervalFault;
 use crate::limits;
@@ -155,20 +156,30 @@ pub enum ProblemKind<'a> {
     NoOption { option: &'static str },
     NameTaken { name: &'a [u8], line: u32 },
     ContinuedWord { word: &'a [u8], hint: &'static str },
+    ContinuedBrace,
+    Shell { option: &'static str, word: &'a [u8], found: ShellWord },
     Value { option: &'static str, word: &'a [u8], fault: ValueFault },
     Limit(Limit),
     TooManyErrors,
+    TooManyWarnings,
 }
 
 impl ProblemKind<'_> {
     /// Whether it makes the configuration refused.
     pub fn severity(&self) -> Severity {
-        use ProblemKind::{ContinuedWord, LastCounts, Value};
-        use ValueFault::{Blank, Exposed, NoCpu, Relative};
+        use ProblemKind::{
+            ContinuedBrace, ContinuedWord, LastCounts, Shell, TooManyWarnings, Value,
+        };
+        use ValueFault::{Blank, Directory, Exposed, FewFiles, NoCpu, Relative};
         match self {
             LastCounts { .. }
             | ContinuedWord { .. }
-            | Value { fault: Blank | Exposed | NoCpu | Relative, .. } => Severity::Warning,
+            | ContinuedBrace
+            | Shell { .. }
+            | TooManyWarnings => Severity::Warning,
+            Value { fault: Blank | Directory | Exposed | FewFiles | NoCpu | Relative, .. } => {
+                Severity::Warning
+            }
             _ => Severity::Error,
         }
     }
@@ -202,6 +213,10 @@ pub enum ValueFault {
     Id,
     /// It is not a set of CPUs.
     Cpus(CpuFault),
+    /// A file that is to be read is called as a directory is.
+    Directory,
+    /// It leaves a program no descriptor to load its libraries with.
+    FewFiles,
     /// It is a set without any CPU.
     NoCpu,
     /// `ulimit` knows no such resource.

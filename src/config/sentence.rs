@@ -5,6 +5,8 @@ use core::fmt;
 use super::address::AddressFault;
 use super::cpu::CpuFault;
 use super::problem::{Limit, ProblemKind, ValueFault};
+use super::setter::FEWEST_FILES;
+use super::shell::ShellWord;
 use super::ulimit::{LimitFault, RESOURCES};
 use super::value::IntervalFault;
 use crate::limits::MAX_CPUS;
@@ -73,8 +75,13 @@ impl fmt::Display for ProblemKind<'_> {
                 write!(f, "{} is an argument of the 'cmd' above: ", Shown(word))?;
                 write!(f, "did you mean '{hint}'?")
             }
+            ContinuedBrace => f.write_str(
+                "this '{' is an argument of the 'cmd' above: a '{' stands in the line of its option",
+            ),
+            Shell { option, word, found } => shell(f, option, word, found),
             Value { option, word, fault } => value(f, option, word, fault),
             Limit(limit) => limit.fmt(f),
+            TooManyWarnings => write!(f, "too many warnings: the others are not shown"),
             TooManyErrors => write!(f, "too many errors: the rest of the file is not checked"),
         }
     }
@@ -106,6 +113,13 @@ fn value(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], fault: ValueFaul
         ValueFault::User => write!(f, "{word} is neither USER nor USER:GROUP"),
         ValueFault::Id => write!(f, "{word}: an id is a number from 0 to {}", u32::MAX - 1),
         ValueFault::Cpus(fault) => cpus(f, &word, fault),
+        ValueFault::Directory => {
+            write!(f, "{word} is a directory: '{option}' takes files, name those in it")
+        }
+        ValueFault::FewFiles => {
+            write!(f, "{word} is too low for a program to start: it needs {FEWEST_FILES}, ")?;
+            f.write_str("and a shell with a script 12")
+        }
         ValueFault::NoCpu => write!(f, "{word} has no CPU in it: the job runs on any"),
         ValueFault::Resource => {
             write!(f, "unknown resource {word}: it is one of")?;
@@ -119,6 +133,30 @@ fn value(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], fault: ValueFaul
             f.write_str("say whom to listen to with 'from ADDRESS/BITS'")
         }
     }
+}
+
+/// A word that no shell reads, and what to do instead.
+fn shell(f: &mut fmt::Formatter<'_>, option: &str, word: &[u8], found: ShellWord) -> fmt::Result {
+    let is_cmd = option == "cmd";
+    write!(f, "{} stays as it is, since no shell reads '{option}': ", Shown(word))?;
+    f.write_str(match found {
+        ShellWord::Redirection => "use 'in', 'out' or 'err', or wrap it: /bin/sh -c \"...\"",
+        ShellWord::Background => {
+            "leave it out, a job stays in the foreground; or wrap it: /bin/sh -c \"...\""
+        }
+        ShellWord::SingleQuote | ShellWord::DoubleQuote => {
+            "put double quotes around the whole word, none inside"
+        }
+        ShellWord::Backslash => {
+            "leave it out; double quotes keep a word together, and arguments \
+             may go on in the next line"
+        }
+        ShellWord::Home => "write the directory out",
+        ShellWord::Expansion if !is_cmd => "write the value out, or set it in a script",
+        ShellWord::Operator | ShellWord::Expansion | ShellWord::Wildcard => {
+            "wrap it: /bin/sh -c \"...\""
+        }
+    })
 }
 
 fn cpus(f: &mut fmt::Formatter<'_>, word: &Shown<'_>, fault: CpuFault) -> fmt::Result {

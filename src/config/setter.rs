@@ -2,9 +2,11 @@
 
 use super::address::{self, AddressFault, Prefix};
 use super::cpu;
+use super::grammar::ends_values;
 use super::lexer::{is_blank, Word};
 use super::parser::Parser;
 use super::problem::{Limit, ProblemKind, ValueFault};
+use super::shell::{self, ShellWord};
 use super::spec::{Address, AddressUse, JobSpec, Resource, Span, Ulimit};
 use super::ulimit;
 use super::value::{self, numeric_id, NumberFault};
@@ -89,6 +91,10 @@ fn name(p: &mut Parser<'_>, word: Word<'_>) {
 }
 
 fn cmd(p: &mut Parser<'_>, word: Word<'_>) {
+    let next = p.peek().filter(|next| !ends_values(next));
+    if let Some(found) = p.draft.command.check(word, next) {
+        tell_shell(p, word, found);
+    }
     p.draft.args += 1;
     if p.draft.args == 1 && !is_absolute_path(p, word) {
         return;
@@ -98,6 +104,11 @@ fn cmd(p: &mut Parser<'_>, word: Word<'_>) {
         args if args == MAX_ARGS + 1 => p.tell(word.place, ProblemKind::Limit(Limit::MaxArgs)),
         _ => {}
     }
+}
+
+/// Warns of a word that a shell would understand, and that no shell reads.
+fn tell_shell(p: &mut Parser<'_>, word: Word<'_>, found: ShellWord) {
+    p.tell(word.place, ProblemKind::Shell { option: p.option, word: word.bytes, found });
 }
 
 fn dir(p: &mut Parser<'_>, word: Word<'_>) {
@@ -158,8 +169,10 @@ fn is_absolute_path(p: &mut Parser<'_>, word: Word<'_>) -> bool {
 }
 
 fn env(p: &mut Parser<'_>, word: Word<'_>) {
-    if !matches!(word.bytes.iter().position(|&byte| byte == b'='), Some(1..)) {
-        return p.refuse(word, ValueFault::Env);
+    let sign = word.bytes.iter().position(|&byte| byte == b'=');
+    let Some(sign @ 1..) = sign else { return p.refuse(word, ValueFault::Env) };
+    if let Some(found) = shell::in_variable(word, &word.bytes[sign + 1..]) {
+        tell_shell(p, word, found);
     }
     p.draft.envs += 1;
     match p.draft.envs {
@@ -221,12 +234,20 @@ fn cpu(p: &mut Parser<'_>, word: Word<'_>) {
     }
 }
 
+/// Standard input, output and error, and one with which libraries are loaded (ld.so(8)).
+pub(super) const FEWEST_FILES: u64 = 4;
+
 pub(super) fn ulimit(p: &mut Parser<'_>, flag: Word<'_>, word: Word<'_>) {
     let Some(resource) = Resource::named(flag.bytes) else {
         return p.refuse(flag, ValueFault::Resource);
     };
     match ulimit::value(resource, word.bytes) {
-        Ok(value) => p.set_ulimit(flag, Ulimit { resource, value }),
+        Ok(value) => {
+            if resource == Resource::Nofile && value < FEWEST_FILES {
+                p.refuse(word, ValueFault::FewFiles);
+            }
+            p.set_ulimit(flag, Ulimit { resource, value });
+        }
         Err(fault) => p.refuse(word, ValueFault::Ulimit(fault)),
     }
 }
@@ -241,6 +262,9 @@ fn bounce_every(p: &mut Parser<'_>, word: Word<'_>) {
 fn depends(p: &mut Parser<'_>, word: Word<'_>) {
     if !is_path(p, word) {
         return;
+    }
+    if word.bytes.ends_with(b"/") {
+        p.refuse(word, ValueFault::Directory);
     }
     p.depends += 1;
     if p.depends > MAX_DEPENDS {

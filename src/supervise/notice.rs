@@ -10,6 +10,9 @@ use crate::config::JobView;
 use crate::name::{Lossy, Name};
 use crate::supervise::{Errno, ExitStatus, Stage};
 
+/// The error of reading a directory as a file (errno(3)); the same on every processor.
+const EISDIR: i32 = 21;
+
 /// Something worth telling.
 pub(super) enum Notice<'a> {
     Started { name: Name, pid: i32 },
@@ -105,7 +108,9 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "job {name}: {}: {errno}", Step { stage: *stage, spec: *spec })
             }
             Notice::DependsMissing { name, path, errno } => {
-                write!(f, "job {name}: depends on {}: {errno}", Lossy(path))
+                write!(f, "job {name}: depends on {}: {errno}", Lossy(path))?;
+                let is_directory = errno.code == EISDIR;
+                f.write_str(if is_directory { "; name the files in it" } else { "" })
             }
             Notice::DependsChanged { name } => {
                 write!(f, "job {name}: a file that it depends on has changed")

@@ -9,6 +9,7 @@ mod print;
 mod properties;
 #[path = "../common/sealed.rs"]
 mod sealed;
+mod shell;
 #[path = "../common/skip.rs"]
 mod skip;
 mod structure;

@@ -38,9 +38,13 @@ impl Parsed {
     }
 }
 
-/// What came of a text that has no error and no warning.
+/// What came of a text that has no error, and no warning but of a value that is taken as it is and
+/// may be meant otherwise (tests/config/shell.rs has these).
 pub fn accept(text: impl AsRef<[u8]>) -> Box<Config> {
-    let parsed = parse(text);
+    let mut parsed = parse(text);
+    let as_they_are = ["no shell reads", "too low for a program", "this '{' is an argument"];
+    let is_other = |problem: &String| !as_they_are.iter().any(|part| problem.contains(part));
+    parsed.problems.retain(is_other);
     assert_eq!(parsed.problems, [""; 0]);
     parsed.config
 }

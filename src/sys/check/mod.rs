@@ -119,9 +119,13 @@ impl<'a> Examiner<'a> {
     fn depends(&mut self) {
         for path in self.job.depends() {
             if let Err(error) = self.judge(path, readable_file) {
+                let advice = match error {
+                    Errno::EISDIR => "it never starts: name the files in it",
+                    _ => "it starts when that is there",
+                };
                 let error = error.meaning();
                 let path = Shown(path);
-                self.say(format_args!("depends on {path}: {error}; it starts when that is there"));
+                self.say(format_args!("depends on {path}: {error}; {advice}"));
             }
         }
     }
