@@ -73,8 +73,10 @@ fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
         | OFlag::O_LARGEFILE;
     let file = open(path, flags, Mode::empty())?;
     let stat = fstat(&file)?;
-    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-        return Err(Errno::EINVAL);
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => {}
+        SFlag::S_IFDIR => return Err(Errno::EISDIR),
+        _ => return Err(Errno::EINVAL),
     }
     if stat.st_size > CONTENT_BYTES {
         add_stamp(hasher, &stat);
