@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use common::{job, needs_root, skipped, World};
+use common::{eventually, job, needs_root, process, skipped, World};
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 
@@ -381,6 +381,126 @@ fn t_and_the_log_warn_of_what_only_a_shell_would_understand() {
     world.log().wait_for("/d: Is a directory; name the files in it");
     let test = world.run(&["-t", "--strict"]);
     assert!(test.stderr.contains("/d: Is a directory; it never starts: name"), "{}", test.stderr);
+}
+
+/// A file system that never answers: nobody reads what the kernel asks of it (fuse(4)).
+struct Hung {
+    path: std::path::PathBuf,
+    /// The kernel gives up what is asked as soon as it is closed.
+    device: Option<fs::File>,
+}
+
+impl Hung {
+    fn new(test: &str, world: &World) -> Option<Hung> {
+        let device = fs::File::options().read(true).write(true).open("/dev/fuse");
+        let path = world.path("hung");
+        fs::create_dir(&path).unwrap();
+        let mounted = device.and_then(|device| {
+            let options = format!(
+                "fd={},rootmode=40000,user_id=0,group_id=0,allow_other",
+                std::os::fd::AsRawFd::as_raw_fd(&device)
+            );
+            let [target, options] = [path.to_str().unwrap(), &options]
+                .map(|text| std::ffi::CString::new(text).unwrap());
+            // SAFETY: four strings, all with a NUL.
+            let status = unsafe {
+                nix::libc::mount(
+                    b"none\0".as_ptr().cast(),
+                    target.as_ptr(),
+                    b"fuse\0".as_ptr().cast(),
+                    0,
+                    options.as_ptr().cast(),
+                )
+            };
+            nix::errno::Errno::result(status)?;
+            Ok(device)
+        });
+        match mounted {
+            Ok(device) => Some(Hung { path, device: Some(device) }),
+            Err(error) => {
+                eprintln!("skipped: {test}: no FUSE: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        self.device = None;
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
+
+/// What hangs below pmtr: a program, an interpreter, and other files.
+const HANGING: [(&str, &str); 4] = [
+    ("cmd $DIR/hung/program", "cmd $DIR/hung/program"),
+    ("cmd $DIR/script", "cmd $DIR/script"),
+    ("cmd /bin/true\n  dir $DIR/hung", "dir $DIR/hung"),
+    ("cmd /bin/true\n  depends { $DIR/hung/file }", "depends on $DIR/hung/file"),
+];
+
+#[test]
+fn t_waits_ten_seconds_for_a_file_system_and_names_what_hangs() {
+    let name = "t_waits_ten_seconds_for_a_file_system_and_names_what_hangs";
+    if needs_root(name) {
+        return;
+    }
+    let world = World::new();
+    let script = format!("#!{}\n", world.path("hung/interpreter").display());
+    plain(&world, "script", script.as_bytes(), 0o755);
+    let Some(_hung) = Hung::new(name, &world) else { return };
+    for (lines, what) in HANGING {
+        world.config(&job("a", lines));
+        let what = what.replace("$DIR", world.dir().to_str().unwrap());
+        let test = patiently_run(&world, &["-t", "--strict"]);
+        assert_eq!(test.0, Some(1), "{lines}: {}", test.1);
+        assert!(test.1.contains(&format!("job a: {what}: no answer within 10 s")), "{}", test.1);
+        assert_eq!(world.processes(), [], "{lines}");
+    }
+    let test = patiently_run(&world, &["-t", "-c", world.path("hung/conf").to_str().unwrap()]);
+    assert_eq!(test.0, Some(1), "{}", test.1);
+    assert!(test.1.contains("hung/conf: no answer within 10 s"), "{}", test.1);
+    assert_eq!(world.processes(), []);
+}
+
+/// As `World::run`, which has less patience.
+fn patiently_run(world: &World, options: &[&str]) -> (Option<i32>, String) {
+    let config = world.config_file();
+    let mut command = world.command(&["-c", config.to_str().unwrap()]);
+    let output = command.args(options).output().expect("pmtr");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn ctrl_c_ends_t_and_leaves_nothing_behind() {
+    let name = "ctrl_c_ends_t_and_leaves_nothing_behind";
+    if needs_root(name) {
+        return;
+    }
+    let world = World::new();
+    let Some(_hung) = Hung::new(name, &world) else { return };
+    world.config(&job("a", "cmd $DIR/hung/program"));
+    let config = world.config_file();
+    let mut command = world.command(&["-t", "-c", config.to_str().unwrap()]);
+    let mut pmtr = command.spawn().expect("pmtr");
+    eventually("pmtr, and those that ask for it", || world.processes().len() > 1);
+    process::send(pmtr.id() as i32, nix::sys::signal::Signal::SIGINT);
+    eventually("its end", || pmtr.try_wait().unwrap().is_some());
+    eventually("the end of all", || world.processes().is_empty());
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(pmtr.wait().unwrap().signal(), Some(2));
+}
+
+/// A configuration that is a FIFO is refused at once, whoever has it open.
+#[test]
+fn t_does_not_wait_for_a_fifo() {
+    let world = World::new();
+    mkfifo(&world.config_file(), Mode::S_IRWXU).unwrap();
+    let _writer = fs::File::options().read(true).write(true).open(world.config_file()).unwrap();
+    let test = world.run(&["-t"]);
+    assert_eq!(test.status, Some(1));
+    assert!(test.stderr.contains("it is a FIFO, not a file"), "{}", test.stderr);
 }
 
 #[test]

@@ -37,6 +37,10 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
             println!("{token}");
         }
     };
+    if !check::answers(file.path()) {
+        eprintln!("parse failed: {file}: no answer within {} s", check::LIMIT.as_secs());
+        return Verdict::Refused;
+    }
     let text = &mut take(&FILES).text;
     let loaded = file.load(text, config, &mut found, &mut read);
     if let Some(exposure) = file.exposure() {

@@ -7,6 +7,7 @@
 //! program, as far as its first instruction (`trial`). Nothing is created, opened for writing, or run.
 
 mod files;
+mod limited;
 mod program;
 mod trial;
 
@@ -15,16 +16,18 @@ use core::fmt::{self, Display};
 
 use super::errno::Meaning;
 use super::spawn::{self, Failed, Limit, NoWayBack, User};
-use super::std::io::{self, Read, Write};
+use super::std::io::{self, Write};
 use super::std::{format, fs::File, prelude::v1::*, vec};
 use crate::config::{Config, JobView};
 use crate::name::{write_lossy, Name};
 use files::{appendable, readable, readable_file, Judgement};
+pub use limited::LIMIT;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{open, OFlag};
 use nix::libc;
+use nix::sys::stat::Mode;
 use nix::sys::wait::{waitpid, WaitStatus};
-use nix::unistd::{fork, pipe2, ForkResult};
+use nix::unistd::{fork, read, ForkResult};
 
 /// Looks for what would keep the enabled jobs of a configuration from starting,
 /// if they were started by the user that calls this. Tells `found` the line of
@@ -50,22 +53,26 @@ fn problems(job: JobView<'_>) -> Vec<String> {
     }
 }
 
-/// The problems of a job, one a line.
+/// The problems of a job, one a line, and what has not answered.
 fn ask_child(job: JobView<'_>) -> io::Result<String> {
-    let (answer, out) = pipe2(OFlag::O_CLOEXEC)?;
-    // SAFETY: `pmtr -t` has one thread, so no lock is held by another one.
-    let ForkResult::Parent { child } = (unsafe { fork() })? else {
-        let _no_way_back = NoWayBack;
-        Examiner { job, lost: false, problems: 0, out: File::from(out) }.examine();
-        exit(0)
-    };
-    drop(out);
-    let mut text = String::new();
-    File::from(answer).read_to_string(&mut text)?;
-    match waitpid(child, None)? {
-        WaitStatus::Exited(_, 0) => Ok(text),
-        _ => Err(io::Error::other("the examining process failed")),
-    }
+    let answer = limited::ask(|out| Examiner { job, lost: false, problems: 0, out }.examine())?;
+    Ok(match answer.hung {
+        Some(what) => {
+            answer.text + &format!("{what}: no answer within {} s", limited::LIMIT.as_secs())
+        }
+        None => answer.text,
+    })
+}
+
+/// Whether a configuration can be read within ten seconds, whatever comes of it.
+pub fn answers(path: &CStr) -> bool {
+    let answer = limited::ask(|_| {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        if let Ok(file) = open(path, flags | OFlag::O_LARGEFILE, Mode::empty()) {
+            let _ = read(&file, &mut [0]);
+        }
+    });
+    answer.map_or(true, |answer| answer.hung.is_none())
 }
 
 fn exit(status: i32) -> ! {
@@ -92,7 +99,10 @@ impl<'a> Examiner<'a> {
         self.cpu();
         self.ulimits();
         let trial = match self.problems {
-            0 if can_be(user.as_mut()) => trial::try_start(self.job, user.as_mut()),
+            0 if can_be(user.as_mut()) => {
+                self.next("cmd", self.job.program());
+                trial::try_start(self.job, user.as_mut())
+            }
             // One of these, or of the next step, is what it would tell.
             _ => Ok(()),
         };
@@ -103,6 +113,11 @@ impl<'a> Examiner<'a> {
         self.program(trial);
     }
 
+    /// Says what is looked at next.
+    fn next(&mut self, option: &str, value: &CStr) {
+        limited::next(&mut self.out, format_args!("{option} {}", Shown(value)));
+    }
+
     fn say(&mut self, problem: fmt::Arguments<'_>) {
         self.problems += 1;
         // A reader that has gone wants to hear no more.
@@ -110,7 +125,9 @@ impl<'a> Examiner<'a> {
     }
 
     fn dir(&mut self) {
-        if let (Some(dir), Err(error)) = (self.job.dir(), spawn::enter_dir(self.job)) {
+        let Some(dir) = self.job.dir() else { return };
+        self.next("dir", dir);
+        if let Err(error) = spawn::enter_dir(self.job) {
             self.lost = true;
             self.say(format_args!("dir {}: {}", Shown(dir), error.meaning()));
         }
@@ -118,6 +135,7 @@ impl<'a> Examiner<'a> {
 
     fn depends(&mut self) {
         for path in self.job.depends() {
+            self.next("depends on", path);
             if let Err(error) = self.judge(path, readable_file) {
                 let advice = match error {
                     Errno::EISDIR => "it never starts: name the files in it",
@@ -132,6 +150,9 @@ impl<'a> Examiner<'a> {
 
     /// The user of the job, if there is such a one.
     fn user(&mut self) -> Option<User<'a>> {
+        if let Some(user) = self.job.user() {
+            self.next("user", user);
+        }
         User::of(self.job).unwrap_or_else(|failed| {
             self.no_user(failed);
             None
@@ -196,6 +217,7 @@ impl<'a> Examiner<'a> {
             let Some(path) = path.filter(|path| spawn::own_number(path).is_none()) else {
                 continue;
             };
+            self.next(option, path);
             if let Err(error) = self.judge(path, judgement) {
                 self.say(format_args!("{option} {}: {}", Shown(path), error.meaning()));
             }
@@ -220,6 +242,7 @@ impl<'a> Examiner<'a> {
         if !self.knows(path) {
             return;
         }
+        self.next("cmd", path);
         match (program::examine(path), trial) {
             (Err(refusal), _) => self.say(format_args!("cmd {}: {refusal}", Shown(path))),
             (Ok(()), Err(failure)) => self.say(format_args!("cmd {}: {failure}", Shown(path))),
