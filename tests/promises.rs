@@ -67,6 +67,32 @@ fn every_threat_has_its_tests() {
     check("SECURITY.md", 30);
 }
 
+/// The headings of docs/compat.md that the sources cite: `compat.md, "HEADING"`.
+fn cited(directory: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(directory).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            cited(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a file");
+            let pieces = text.split("compat.md, \"").skip(1);
+            let headings = pieces.filter_map(|piece| piece.split_once('"'));
+            found.extend(headings.map(|(name, _)| (path.display().to_string(), name.to_string())));
+        }
+    }
+}
+
+#[test]
+fn every_cited_heading_of_the_compatibility_page_is_there() {
+    let compat = page("docs/compat.md");
+    let mut found = Vec::new();
+    cited(Path::new("src"), &mut found);
+    assert!(found.len() > 5, "{found:?}");
+    for (path, heading) in found {
+        assert!(compat.contains(&format!("\n## {heading}\n")), "{path} cites {heading}");
+    }
+}
+
 #[test]
 fn every_promise_of_the_house_is_in_the_list() {
     let house = page("src/lib.rs");

@@ -73,7 +73,7 @@ do_install:append() {
 
 # What the tests read beside the program, and the head of run-ptest.
 do_install_ptest() {
-    cp -r ${S}/README.md ${S}/SECURITY.md ${S}/examples ${S}/init ${S}/man ${S}/packaging ${S}/src ${S}/tests \
+    cp -r ${S}/README.md ${S}/SECURITY.md ${S}/docs ${S}/examples ${S}/init ${S}/man ${S}/packaging ${S}/src ${S}/tests \
         ${D}${PTEST_PATH}/
     mv ${D}${PTEST_PATH}/tests/run-ptest ${D}${PTEST_PATH}/run-ptest
 }
