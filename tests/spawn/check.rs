@@ -189,7 +189,7 @@ fn what_it_depends_on() {
         told,
         [
             format!("depends on no: No such file or directory; {when}"),
-            format!("depends on DIR/d: Is a directory; {when}"),
+            "depends on DIR/d: Is a directory; it never starts: name the files in it".to_string(),
         ]
     );
 }
