@@ -46,11 +46,8 @@ pub const NAME_BYTES: usize = 63;
 /// the stack of a process that is being started.
 pub const MAX_ARGS: usize = 256;
 
-/// How many `env` lines a job may have; as for [`MAX_ARGS`].
+/// How many `env` lines a job may have: pointers on the heap, allocated at the start.
 pub const MAX_ENV: usize = 128;
-
-/// How many variables pmtr's own environment may have to be handed on whole; as for [`MAX_ARGS`].
-pub const MAX_INHERITED_ENV: usize = 256;
 
 /// How many files all `depends` blocks of a configuration may name together
 /// (`PMTR_MAX_DEPENDS`). Each takes some watches, and time at every look.
@@ -237,7 +234,6 @@ pub fn each(show: &mut dyn FnMut(Capacity)) {
     row("NAME_BYTES", NAME_BYTES, 0, FIXED, "bytes of a job's name");
     row("MAX_ARGS", MAX_ARGS, 0, FIXED, "words of a cmd");
     row("MAX_ENV", MAX_ENV, 0, FIXED, "env of a job");
-    row("MAX_INHERITED_ENV", MAX_INHERITED_ENV, 0, FIXED, "variables of pmtr's own environment");
     row("MAX_CPUS", MAX_CPUS, 0, FIXED, "CPUs");
     row("PATH_BYTES", PATH_BYTES, 0, FIXED, "bytes of a path");
     row("LINE_BYTES", LINE_BYTES, 0, FIXED, "bytes of a line of output");

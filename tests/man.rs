@@ -122,7 +122,6 @@ fn the_readme_and_pmtr_8_have_the_default_limits() {
         ("NAME_BYTES", limits::NAME_BYTES),
         ("MAX_ARGS", limits::MAX_ARGS),
         ("MAX_ENV", limits::MAX_ENV),
-        ("MAX_INHERITED_ENV", limits::MAX_INHERITED_ENV),
         ("MAX_DEPENDS", limits::MAX_DEPENDS),
         ("MAX_ADDRESSES", limits::MAX_ADDRESSES),
         ("MAX_SENDERS", limits::MAX_SENDERS),

@@ -10,7 +10,6 @@ use super::pidfile::PidFile;
 use super::room::Limits;
 use super::run::Shell;
 use super::signals::ignore_sigpipe;
-use super::spawn;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
@@ -20,7 +19,6 @@ use super::std::{eprintln, ffi::OsString, format, println};
 use super::tables::{take, FILES, TABLES};
 use super::tell;
 use super::{clock, log};
-use crate::limits::MAX_INHERITED_ENV;
 
 /// The exit status of a start that did not work, and of `-t` for a
 /// configuration that a start would refuse.
@@ -187,17 +185,6 @@ fn start_log(options: &Options) {
     let echo = if options.echo { log::Echo::Forced } else { log::Echo::Auto };
     let setup = log::Setup { socket: options.log_socket.clone(), echo, level };
     log::start(&setup, clock::now());
-}
-
-/// Jobs whose environment is not whole must not be a riddle.
-fn warn_of_environment() {
-    let left_out = spawn::left_out();
-    if left_out > 0 {
-        tell::warning!(
-            "jobs do not get the last {left_out} variables of pmtr's environment: \
-             there are more than {MAX_INHERITED_ENV}"
-        );
-    }
 }
 
 fn write_pidfile(path: &Path) -> Result<PidFile, String> {

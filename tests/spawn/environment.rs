@@ -81,16 +81,34 @@ fn of_a_name_that_we_have_twice_the_first_counts() {
     assert_eq!(variables(&World::new(), "")["TWICE"], "1");
 }
 
+/// The bug: all but the first 256 were left out.
 #[test]
-fn as_many_of_ours_as_there_is_room_for() {
-    if !apart("environment::as_many_of_ours_as_there_is_room_for", |command| {
-        command.env_clear().envs((0..1000).map(|n| (format!("V{n}"), "x")));
+fn is_all_of_ours_however_large() {
+    let count = 20_000;
+    if !apart("environment::is_all_of_ours_however_large", |command| {
+        command.env_clear().envs((0..count).map(|n| (format!("V{n}"), "x"))).env("ZZ", "last");
     }) {
         return;
     }
-    let seen = variables(&World::new(), "env MORE=1");
-    assert_eq!(seen.len(), pmtr::limits::MAX_INHERITED_ENV + 1);
-    assert_eq!(seen["MORE"], "1");
+    for options in ["", "env MORE=1"] {
+        let mut seen = variables(&World::new(), options);
+        seen.remove("MORE");
+        assert_eq!(seen, own());
+        assert!(seen.len() > count && seen["ZZ"] == "last");
+    }
+}
+
+#[test]
+fn may_be_empty() {
+    if !apart("environment::may_be_empty", |command| {
+        command.env_clear();
+    }) {
+        return;
+    }
+    let world = World::new();
+    env::vars().for_each(|(name, _)| env::remove_var(name));
+    assert_eq!(world.output("cmd /usr/bin/env"), "");
+    assert_eq!(world.output("env A=1\n cmd /usr/bin/env"), "A=1\n");
 }
 
 #[test]

@@ -35,7 +35,7 @@ use core::mem::size_of;
 
 use super::super::std::os::fd::BorrowedFd;
 use super::super::std::prelude::v1::*;
-use super::env::{own_ptr, point, Environment, Pointers, UserText};
+use super::env::{own_ptr, point, Environment, Pointers, Room, UserText};
 use super::limit::{self, Limit};
 use super::report::{encode, Told};
 use super::stdio::OwnStreams;
@@ -70,6 +70,8 @@ pub(super) struct Start<'a> {
     pub(super) before: Instant,
     /// The signals whose dispositions are to become those by default.
     pub(super) disposed: Signals,
+    /// For its environment.
+    pub(super) room: &'a Room,
 }
 
 /// Why it came to nothing.
@@ -303,8 +305,7 @@ fn execute_in<'a>(
     start: &Start<'a>,
     user: impl Iterator<Item = &'a CStr>,
 ) -> Result<Infallible, Failed> {
-    let mut environment = Environment::new();
-    environment.inherit().map_err(at(Stage::Env))?;
+    let mut environment = Environment::inherited(start.room).map_err(at(Stage::Env))?;
     environment.put(user).map_err(at(Stage::Env))?;
     environment.put(start.job.env()).map_err(at(Stage::Env))?;
     execute_with(start.job, environment.as_ptr())

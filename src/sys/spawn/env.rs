@@ -1,18 +1,15 @@
 //! The environment of a job (environ(7)): pmtr's own, then what its `user`
 //! implies, then its `env`, where what comes later wins.
 
+use core::cell::{RefCell, RefMut};
 use core::ffi::{c_char, CStr};
 use core::marker::PhantomData;
 use core::ptr;
 
-use heapless::Vec;
-
+use super::super::std::{prelude::v1::*, vec};
 use super::user::User;
-use crate::limits::{MAX_ENV, MAX_INHERITED_ENV, PATH_BYTES};
+use crate::limits::{MAX_ENV, PATH_BYTES};
 use nix::errno::Errno;
-
-/// How many variables a job can have.
-pub(super) const MAX_VARIABLES: usize = MAX_INHERITED_ENV + USER_VARIABLES + MAX_ENV;
 
 const USER_VARIABLES: usize = 4;
 
@@ -40,23 +37,33 @@ pub(super) const fn c_str(bytes: &'static [u8]) -> &'static CStr {
 }
 
 /// Pointers to strings, the last one null: what execve(2) takes.
-pub(super) type Pointers<const N: usize> = Vec<*const c_char, N>;
+pub(super) type Pointers<const N: usize> = heapless::Vec<*const c_char, N>;
+
+/// Room for the pointers to all variables of a job, however many pmtr itself has. Allocated at the
+/// start; a child fills its own copy.
+pub(super) struct Room(RefCell<vec::Vec<*const c_char>>);
+
+impl Room {
+    /// For the present environment, a user's variables and a job's `env`. For start-up.
+    pub(super) fn new() -> Self {
+        let most = own().count() + USER_VARIABLES + MAX_ENV;
+        Room(RefCell::new(vec::Vec::with_capacity(most + 1)))
+    }
+}
 
 /// Makes pmtr's own environment what jobs get of it, each name once: looked through when
 /// pmtr starts, and not by every process that it starts. Of a variable that is there
 /// twice the first one counts (getenv(3)).
 pub(super) fn prune() {
-    let (mut seen, mut kept) = (0, 0);
-    while let Some(variable) = own_at(seen) {
-        let name = name(variable);
-        let is_there = own().take(kept).any(|old| self::name(old) == name);
-        if seen < MAX_INHERITED_ENV && !is_there && !OF_PMTR_ALONE.contains(&name) {
-            move_own(seen, kept);
-            kept += 1;
-        }
-        seen += 1;
-    }
-    move_own(seen, kept);
+    let mut names: vec::Vec<(&[u8], usize)> = own().map(name).zip(0..).collect();
+    let count = names.len();
+    // There may be 100,000: the first of each name is found by sorting.
+    names.sort_unstable();
+    names.dedup_by_key(|(name, _)| *name);
+    names.retain(|(name, _)| !OF_PMTR_ALONE.contains(name));
+    names.sort_unstable_by_key(|(_, at)| *at);
+    names.iter().enumerate().for_each(|(to, (_, from))| move_own(*from, to));
+    move_own(count, names.len());
 }
 
 /// What jobs that add nothing get, in the form that execve(2) takes.
@@ -67,19 +74,21 @@ pub(super) fn own_ptr() -> *const *const c_char {
 
 /// The environment of a job that adds something: `NAME=VALUE` strings, each name once.
 pub(super) struct Environment<'a> {
-    pointers: Pointers<{ MAX_VARIABLES + 1 }>,
+    pointers: RefMut<'a, vec::Vec<*const c_char>>,
     strings: PhantomData<&'a CStr>,
 }
 
 impl<'a> Environment<'a> {
-    /// Nothing yet. Filled where it is, as what moves needs twice its room on the stack.
-    pub(super) const fn new() -> Self {
-        Environment { pointers: Vec::new(), strings: PhantomData }
-    }
-
-    /// Adds what is inherited. `E2BIG`: too many, which [`prune`] does not leave.
-    pub(super) fn inherit(&mut self) -> Result<(), Errno> {
-        point(&mut self.pointers, own())
+    /// What is inherited. `E2BIG`: `room` is in use, or too small, which cannot be.
+    pub(super) fn inherited(room: &'a Room) -> Result<Self, Errno> {
+        let pointers = room.0.try_borrow_mut().map_err(|_| Errno::E2BIG)?;
+        let mut environment = Environment { pointers, strings: PhantomData };
+        environment.pointers.clear();
+        let with_null = own().map(CStr::as_ptr).chain([ptr::null()]);
+        for pointer in with_null {
+            environment.push(pointer)?;
+        }
+        Ok(environment)
     }
 
     /// Adds variables, which take the place of those of the same name. `E2BIG` is
@@ -100,22 +109,31 @@ impl<'a> Environment<'a> {
         match self.pointers[..end].iter().position(is_old) {
             Some(at) => self.pointers[at] = variable.as_ptr(),
             None => {
-                self.pointers.push(ptr::null()).map_err(|_| Errno::E2BIG)?;
+                self.push(ptr::null())?;
                 self.pointers[end] = variable.as_ptr();
             }
         }
+        Ok(())
+    }
+
+    /// Never allocates.
+    fn push(&mut self, pointer: *const c_char) -> Result<(), Errno> {
+        if self.pointers.len() == self.pointers.capacity() {
+            return Err(Errno::E2BIG);
+        }
+        self.pointers.push(pointer);
         Ok(())
     }
 }
 
 /// The text of the variables that a `user` implies, each with its NUL.
 pub(super) struct UserText {
-    text: Vec<u8, { 3 * PATH_BYTES }>,
+    text: heapless::Vec<u8, { 3 * PATH_BYTES }>,
 }
 
 impl UserText {
     pub(super) const fn new() -> Self {
-        UserText { text: Vec::new() }
+        UserText { text: heapless::Vec::new() }
     }
 
     /// Writes down the variables of a user. `E2BIG` is an entry whose strings take
@@ -141,12 +159,6 @@ pub(super) fn point<'a, const N: usize>(
 ) -> Result<(), Errno> {
     let mut with_null = strings.map(CStr::as_ptr).chain([ptr::null()]);
     with_null.try_for_each(|pointer| pointers.push(pointer).map_err(|_| Errno::E2BIG))
-}
-
-/// How many variables of pmtr's own environment jobs do not get, because there are more than
-/// [`MAX_INHERITED_ENV`].
-pub(in crate::sys) fn left_out() -> usize {
-    own().skip(MAX_INHERITED_ENV).count()
 }
 
 fn full((): ()) -> Errno {

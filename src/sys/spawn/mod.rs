@@ -26,7 +26,6 @@ use nix::unistd::{fork, getpid, pipe2, read, ForkResult};
 use report::RECORD_BYTES;
 
 pub(super) use child::{affinity, enter_dir, nice, Failed, NoWayBack};
-pub(super) use env::left_out;
 pub(super) use stdio::{own_number, DEV_NULL};
 pub(super) use user::User;
 
@@ -47,6 +46,8 @@ pub struct Spawner {
     files: Limit,
     /// The signals whose disposition is not the default one: the same for all processes, and looked up once.
     disposed: Signals,
+    /// Where a child puts its environment together.
+    room: env::Room,
 }
 
 impl Spawner {
@@ -57,7 +58,8 @@ impl Spawner {
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         env::prune();
-        Ok(Spawner { failures, reports, files, disposed: disposed() })
+        let (disposed, room) = (disposed(), env::Room::new());
+        Ok(Spawner { failures, reports, files, disposed, room })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -126,6 +128,7 @@ impl Spawner {
             supervisor: getpid().as_raw(),
             before: clock::now(),
             disposed: self.disposed,
+            room: &self.room,
         }
     }
 }
