@@ -17,10 +17,8 @@ use super::std::{
     prelude::v1::*,
     process,
 };
-use core::ffi::{c_int, c_long};
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
-use nix::libc;
 use nix::sys::stat::{umask, Mode, SFlag};
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{
@@ -37,14 +35,6 @@ pub fn sanitise_stdio() -> io::Result<()> {
         }
         let _kept_for_life = lowest.into_raw_fd();
     }
-}
-
-/// Closes what is open above 2: a daemon must not keep what its caller has open
-/// (daemon(7)). On a kernel without close_range(2) it stays.
-pub fn close_inherited() {
-    let (first, last, flags): (c_long, c_long, c_long) = (3, c_int::MAX.into(), 0);
-    // SAFETY: nothing has been opened yet that anything here refers to.
-    unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
 }
 
 /// Whether there is a stderr that somebody may read: /dev/null is none. It is

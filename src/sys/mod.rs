@@ -9,6 +9,7 @@ pub mod check;
 pub mod clock;
 mod config_file;
 pub mod daemon;
+mod descriptors;
 mod digest;
 mod disposition;
 mod dry_run;

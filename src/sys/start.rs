@@ -18,7 +18,7 @@ use super::std::prelude::v1::*;
 use super::std::{eprintln, ffi::OsString, format, println};
 use super::tables::{take, FILES, TABLES};
 use super::tell;
-use super::{clock, log};
+use super::{clock, descriptors, log};
 
 /// The exit status of a start that did not work, and of `-t` for a
 /// configuration that a start would refuse.
@@ -126,8 +126,10 @@ struct Opened {
 #[inline(never)]
 fn open(options: Options) -> Result<Opened, String> {
     let is_foreground = options.foreground || daemon::is_process_one();
-    if !is_foreground {
-        daemon::close_inherited();
+    if is_foreground {
+        descriptors::keep_inherited();
+    } else {
+        descriptors::close_inherited();
     }
     start_log(&options);
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;

@@ -14,11 +14,13 @@
 
 mod alone;
 pub mod cgroup;
+pub mod close_range;
 mod log;
 mod patience;
 pub mod process;
 mod run;
 pub mod save;
+pub mod seccomp;
 mod skip;
 pub mod tour;
 pub mod udp;

@@ -173,9 +173,10 @@ impl World {
         if let Some(uid) = self.user {
             command.uid(uid).gid(uid);
         }
+        let prepare = self.prepare.unwrap_or(|| Ok(()));
         // By fork(2), as an init does it: posix_spawn(3) ignores the signals that libc keeps for itself.
-        // SAFETY: nothing is done.
-        unsafe { command.pre_exec(|| Ok(())) };
+        // SAFETY: a few system calls.
+        unsafe { command.pre_exec(prepare) };
         command
     }
 

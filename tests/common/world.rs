@@ -1,6 +1,7 @@
 //! A directory with a configuration, a syslog daemon, and a pmtr.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +29,7 @@ pub struct World {
     pub(super) wrapper: Vec<String>,
     pub(super) user: Option<u32>,
     pub(super) stdout: Option<Stdio>,
+    pub(super) prepare: Option<fn() -> io::Result<()>>,
     pub(super) stderr: Option<Stdio>,
     pub(super) stderr_copy: Option<std::thread::JoinHandle<()>>,
     /// When it began, for the kernel: in seconds since the machine was started.
@@ -61,6 +63,7 @@ impl World {
             wrapper: Vec::new(),
             user: None,
             stdout: None,
+            prepare: None,
             stderr: None,
             stderr_copy: None,
             born: process::uptime().floor(),
@@ -99,6 +102,13 @@ impl World {
     /// Gives pmtr another standard output than /dev/null.
     pub fn stdout_to(mut self, stdout: impl Into<Stdio>) -> World {
         self.stdout = Some(stdout.into());
+        self
+    }
+
+    /// Has a new process do something before it becomes pmtr, or what that is wrapped in: only what
+    /// is async-signal-safe.
+    pub fn prepared_by(mut self, prepare: fn() -> io::Result<()>) -> World {
+        self.prepare = Some(prepare);
         self
     }
 

@@ -30,7 +30,7 @@
 //! its own: libc may allocate when it looks a user up. Nothing here can panic.
 
 use core::convert::Infallible;
-use core::ffi::{c_char, c_int, c_uint, c_ulong, CStr};
+use core::ffi::{c_char, c_ulong, CStr};
 use core::mem::size_of;
 
 use super::super::std::os::fd::BorrowedFd;
@@ -43,11 +43,12 @@ use super::user::User;
 use crate::config::{JobView, Resource};
 use crate::limits::MAX_ARGS;
 use crate::supervise::Stage;
+use crate::sys::descriptors::close_others_on_exec;
 use crate::sys::disposition::{make_default, Signals};
 use crate::sys::state::Entry;
 use crate::time::Instant;
 use nix::errno::Errno;
-use nix::libc::{self, c_long};
+use nix::libc;
 use nix::sys::signal::{sigprocmask, SigSet, SigmaskHow};
 use nix::sys::stat::{fchmod, umask, Mode};
 use nix::unistd::{chdir, fchown, setsid, write, Uid};
@@ -113,7 +114,7 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
         switch_user(user, start.log)?;
     }
     own.redirect(job, start.log)?;
-    close_above_2();
+    close_others_on_exec();
     let files = file_limit(job).unwrap_or(start.files);
     limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
     execute(start, user.as_ref())
@@ -258,29 +259,6 @@ fn give(log: BorrowedFd<'_>, uid: Uid) {
     let _ = fchown(log, Some(uid), None).or_else(|_| fchmod(log, all));
 }
 
-/// Lets exec close all descriptors above 2; the pipe of failures is needed until then.
-fn close_above_2() {
-    const FIRST: c_long = FIRST_OTHER as c_long;
-    const LAST: c_long = c_uint::MAX as c_long;
-    const CLOEXEC: c_long = libc::CLOSE_RANGE_CLOEXEC as c_long;
-    // SAFETY: only marks descriptors, in a process that is about to become another program.
-    let marked = unsafe { libc::syscall(libc::SYS_close_range, FIRST, LAST, CLOEXEC) };
-    if marked != 0 {
-        mark_each(); // before Linux 5.11
-    }
-}
-
-/// The first descriptor that is not standard input, output or error.
-const FIRST_OTHER: c_int = 3;
-
-fn mark_each() {
-    let limit = limit::get(Resource::Nofile).map_or(0, |limit| limit.soft);
-    for fd in FIRST_OTHER..c_int::try_from(limit).unwrap_or(c_int::MAX) {
-        // SAFETY: as above.
-        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-}
-
 /// `env`, `cmd`.
 ///
 /// Only a job that needs them pays for the tables of an environment of its own:
@@ -337,11 +315,9 @@ fn exit() -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::std::{assert, assert_eq, io::stdin, os::fd::AsRawFd, prelude::v1::*};
-    use super::{cpu_mask, mark_each};
-    use nix::fcntl::{fcntl, FcntlArg::F_GETFD, FdFlag};
+    use super::super::super::std::{assert, prelude::v1::*};
+    use super::cpu_mask;
     use nix::libc::{cpu_set_t, CPU_ISSET};
-    use nix::unistd::pipe;
 
     #[test]
     fn a_cpu_is_where_the_kernel_looks_for_it() {
@@ -355,16 +331,5 @@ mod tests {
             // SAFETY: takes a set, and a number below its size.
             assert!(unsafe { CPU_ISSET(cpu, &set) }, "CPU {cpu}");
         }
-    }
-
-    #[test]
-    fn an_old_kernel_is_asked_to_close_one_by_one() {
-        let (read, write) = pipe().unwrap();
-        assert!(read.as_raw_fd() > 2 && write.as_raw_fd() > 2);
-        mark_each();
-        for fd in [&read, &write] {
-            assert_eq!(fcntl(fd, F_GETFD), Ok(FdFlag::FD_CLOEXEC.bits()));
-        }
-        assert_eq!(fcntl(stdin(), F_GETFD), Ok(0));
     }
 }

@@ -29,7 +29,7 @@ impl Limit {
 
 /// The number of descriptors that pmtr needs: a pipe for each stream, its sockets, and a few
 /// more for itself and for what it opens for a moment.
-const FILES: u64 = MAX_STREAMS as u64 + OTHER_FILES + KEPT_FREE + 1;
+pub(in crate::sys) const FILES: u64 = MAX_STREAMS as u64 + OTHER_FILES + KEPT_FREE + 1;
 
 /// The most descriptors that pmtr has open besides its ends of pipes.
 const OTHER_FILES: u64 = 64;
@@ -38,9 +38,6 @@ const _: () = assert!(MAX_ADDRESSES < OTHER_FILES as usize / 2);
 
 /// Raises the limit on open files to what pmtr needs, as far as it may.
 /// Returns the limit as it was: what its jobs are to get.
-///
-/// To no more, because a kernel without close_range(2) has a child look at
-/// every descriptor below the limit.
 pub fn raise_file_limit() -> Limit {
     // Reading it fails only where a filter forbids it; these are the kernel's own.
     let before = get(Resource::Nofile).unwrap_or(Limit { soft: 1024, hard: 4096 });
@@ -57,10 +54,15 @@ pub fn raise_file_limit() -> Limit {
 /// configuration can still be read, and a name be looked up, when there are no more.
 const KEPT_FREE: u64 = 4;
 
+/// The number of descriptors that this process may have.
+pub(in crate::sys) fn soft_file_limit() -> u64 {
+    get(Resource::Nofile).map_or(1024, |limit| limit.soft)
+}
+
 /// Checks that a new pipe for the output of a job leaves some descriptors free. `EMFILE`: too few
 /// would be left.
 pub(in crate::sys) fn leaves_some(pipe: [&OwnedFd; 2]) -> Result<(), Errno> {
-    let limit = get(Resource::Nofile).map_or(u64::MAX, |limit| limit.soft);
+    let limit = soft_file_limit();
     let numbers = pipe.map(|end| u64::try_from(end.as_raw_fd()).unwrap_or(0));
     // The kernel gives the lowest number, so what is above these is free.
     if numbers.into_iter().all(|number| number + KEPT_FREE < limit) {

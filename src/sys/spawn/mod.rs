@@ -29,7 +29,7 @@ pub(super) use child::{affinity, enter_dir, nice, Failed, NoWayBack};
 pub(super) use stdio::{own_number, DEV_NULL};
 pub(super) use user::User;
 
-pub(super) use limit::{leaves_some, set as set_limit};
+pub(super) use limit::{leaves_some, set as set_limit, soft_file_limit, FILES};
 pub use limit::{raise_file_limit, Limit};
 pub use report::Report;
 

@@ -4,7 +4,7 @@
 //! nothing for the supervisor. The child has nothing of pmtr but a pipe, and
 //! ends by itself: when it knows, after [`SECONDS`], or with pmtr.
 
-use core::ffi::{c_int, c_long, c_uint, CStr};
+use core::ffi::{c_int, c_uint, CStr};
 use core::mem;
 use core::ptr;
 
@@ -12,6 +12,7 @@ use super::super::std::net::{IpAddr, Ipv6Addr};
 use super::super::std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::super::std::prelude::v1::*;
 use super::mapped;
+use crate::sys::descriptors::close_from;
 use crate::sys::reap;
 use crate::sys::spawn::NoWayBack;
 use nix::errno::Errno;
@@ -126,23 +127,9 @@ fn keep_only(out: BorrowedFd<'_>) -> BorrowedFd<'static> {
     const OUT: c_int = 3;
     // SAFETY: nothing of this process uses descriptor 3 any more.
     unsafe { libc::dup2(out.as_raw_fd(), OUT) };
-    let (first, last, no_flags) = (c_long::from(OUT) + 1, c_uint::MAX as c_long, 0 as c_long);
-    // SAFETY: as above, of all behind it.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, no_flags) };
-    if closed != 0 {
-        close_each(OUT + 1); // before Linux 5.9
-    }
+    close_from(OUT + 1);
     // SAFETY: it is open, and stays so.
     unsafe { BorrowedFd::borrow_raw(OUT) }
-}
-
-fn close_each(first: c_int) {
-    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
-    let end = limit.map_or(0, |(soft, _)| c_int::try_from(soft).unwrap_or(c_int::MAX));
-    for fd in first..end {
-        // SAFETY: as in `keep_only`.
-        unsafe { libc::close(fd) };
-    }
 }
 
 /// The first address of a family, as IPv6 has it; or what getaddrinfo(3) says.
