@@ -9,6 +9,7 @@
 //! controlling terminal, which a session leader gets by opening a terminal
 //! without `O_NOCTTY`; pmtr opens what may be one only with it.
 
+use super::signals::unblock_all;
 use super::stat::fstat;
 use super::std::{
     eprintln, io,
@@ -105,6 +106,7 @@ pub fn detach() -> Result<Launch, Errno> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop(waiting);
+            unblock_all();
             process::exit(outcome(&told, child))
         }
         ForkResult::Child => {

@@ -44,10 +44,14 @@ pub(super) fn disposed() -> Signals {
 
 /// Makes signals do what they do by default. Async-signal-safe.
 pub(super) fn make_default(Signals(disposed): Signals) {
-    for signal in (1..=SIGNALS).filter(|signal| disposed >> (signal - 1) & 1 == 1) {
-        // SAFETY: the kernel reads less than DEFAULT has, and writes nothing to a null pointer.
-        unsafe { sigaction(signal, &DEFAULT, ptr::null_mut()) };
-    }
+    let is_disposed = |signal: &i32| disposed >> (signal - 1) & 1 == 1;
+    (1..=SIGNALS as i32).filter(is_disposed).for_each(make_default_one);
+}
+
+/// Makes one signal do what it does by default. Async-signal-safe.
+pub(super) fn make_default_one(signal: i32) {
+    // SAFETY: the kernel reads less than DEFAULT has, and writes nothing to a null pointer.
+    unsafe { sigaction(signal.into(), &DEFAULT, ptr::null_mut()) };
 }
 
 unsafe fn sigaction(signal: c_long, new: *const Disposition, old: *mut Disposition) -> c_long {

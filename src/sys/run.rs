@@ -69,8 +69,8 @@ impl Shell {
         mut files: MutexGuard<'static, Files>,
         state: State,
         config: ConfigFile,
+        limits: spawn::Inherited,
     ) -> io::Result<Self> {
-        let limit = spawn::raise_file_limit();
         let is_adopting = adopt_orphans();
         files.watch.start();
         let shell = Shell {
@@ -79,7 +79,7 @@ impl Shell {
             poller: Poller::new()?,
             signals: Signals::new()?,
             timer: Timer::new()?,
-            spawner: Spawner::new(limit)?,
+            spawner: Spawner::new(limits)?,
             files,
             udp: Box::new(Udp::new()),
             state,

@@ -9,16 +9,20 @@ use super::options::{self, Help, Mode, Options, Version};
 use super::pidfile::PidFile;
 use super::room::Limits;
 use super::run::Shell;
-use super::signals::ignore_sigpipe;
+use super::signals;
+use super::spawn;
 use super::state::State;
 use super::std::ffi::CString;
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::{Path, PathBuf};
 use super::std::prelude::v1::*;
-use super::std::{eprintln, ffi::OsString, format, println};
+use super::std::{env, eprintln, ffi::OsString, format, io, println};
 use super::tables::{take, FILES, TABLES};
 use super::tell;
 use super::{clock, descriptors, log};
+use crate::config::Resource;
+use nix::libc;
+use nix::sys::stat::{umask, Mode as Bits};
 
 /// The exit status of a start that did not work, and of `-t` for a
 /// configuration that a start would refuse.
@@ -34,9 +38,11 @@ const DONE: u8 = 0;
 ///
 /// Does itself what Rust's runtime does otherwise: descriptors 0 to 2 are open,
 /// so that nothing else gets such a number and takes what is meant for them, and a
-/// pipe that nobody reads is an error, not a signal.
+/// pipe that nobody reads is an error, not a signal. What else execve(2) keeps of whoever started pmtr,
+/// and what becomes of it, is in docs/attributes.md.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
-    ignore_sigpipe();
+    signals::sanitise();
+    umask(Bits::S_IWGRP | Bits::S_IWOTH);
     if let Err(error) = daemon::sanitise_stdio() {
         eprintln!("pmtr: cannot open /dev/null: {error}");
         return FAILED;
@@ -63,12 +69,16 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
 /// Not inlined: what it takes of the stack is not for those who supervise.
 #[inline(never)]
 fn test(options: Options, strict: bool) -> u8 {
+    signals::unblock_all();
     let mut supervisor = take(&TABLES.supervisor);
     let verbose = options.verbose;
     let verdict = options
         .absolute()
         .map_err(|error| format!("no current directory: {error}"))
-        .and_then(|options| config_file(&options))
+        .and_then(|options| {
+            leave_lost_dir();
+            config_file(&options)
+        })
         .map(|mut file| dry_run(&mut file, supervisor.standby(), verbose));
     match verdict {
         Ok(Verdict::Good) => DONE,
@@ -125,14 +135,21 @@ struct Opened {
 /// Not inlined: what it takes of the stack is free again when the configuration is loaded.
 #[inline(never)]
 fn open(options: Options) -> Result<Opened, String> {
+    signals::ignore_others();
+    let limits = spawn::raise_limits();
     let is_foreground = options.foreground || daemon::is_process_one();
     if is_foreground {
+        signals::hear_of_parents_death();
         descriptors::keep_inherited();
     } else {
         descriptors::close_inherited();
     }
     start_log(&options);
+    warn_of_limits();
     let options = options.absolute().map_err(|error| format!("no current directory: {error}"))?;
+    if leave_lost_dir() {
+        tell::warning!("the current directory is gone: jobs without dir start in /");
+    }
     let launch = if is_foreground {
         Launch::foreground()
     } else {
@@ -148,8 +165,9 @@ fn open(options: Options) -> Result<Opened, String> {
         take(&FILES),
         state,
         config_file(&options)?,
+        limits,
     )
-    .map_err(|error| format!("cannot start: {error}"))?;
+    .map_err(|error| format!("cannot start: {error}{}", hint(&error)))?;
     Ok(Opened { shell, launch, pidfile: options.pidfile })
 }
 
@@ -177,6 +195,33 @@ impl Opened {
         Ok(pidfile)
     }
 }
+
+/// What an error of the start comes from, where it does not say so.
+fn hint(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => format!(": the limit (ulimit -n) is {}", spawn::soft_file_limit()),
+        _ => String::new(),
+    }
+}
+
+/// Enters / if the current directory has no name any more, for which jobs would not start either.
+fn leave_lost_dir() -> bool {
+    env::current_dir().is_err() && env::set_current_dir("/").is_ok()
+}
+
+/// Limits that pmtr could not raise, and that end it or keep it from its own files.
+fn warn_of_limits() {
+    if let Some(seconds) = spawn::hard_limit(Resource::Cpu) {
+        tell::warning!("pmtr will be killed after {seconds} s of CPU time: raise its ulimit -t");
+    }
+    if let Some(bytes) = spawn::hard_limit(Resource::Fsize).filter(|&bytes| bytes < OWN_FILE_BYTES)
+    {
+        tell::warning!("pmtr can write no more than {bytes} bytes to a file: raise its ulimit -f");
+    }
+}
+
+/// More than the files of pmtr's own have.
+const OWN_FILE_BYTES: u64 = 1 << 20;
 
 fn start_log(options: &Options) {
     let level = match options.verbose {

@@ -57,7 +57,7 @@ fn begin(job: JobView<'_>, user: Option<&mut User<'_>>) -> ! {
     if traced != 0 {
         exit(0);
     }
-    match Spawner::new(spawn::raise_file_limit()) {
+    match Spawner::new(spawn::raise_limits()) {
         Ok(spawner) => exit(spawner.become_job(job, user).reason().code),
         Err(_) => exit(libc::EMFILE),
     }

@@ -20,7 +20,7 @@
 //! 11. **in**, **out**, **err**, opened as that user, but for pmtr's own streams, which were
 //!     duplicated before (see `stdio`)
 //! 12. what is open above 2 will be closed by exec
-//! 13. the **ulimit** of open files
+//! 13. the **ulimit** of open files, and the limits that pmtr has raised for itself
 //! 14. **env**, **exec**
 //!
 //! The first step that fails ends it all: it is written to the pipe of
@@ -36,7 +36,7 @@ use core::mem::size_of;
 use super::super::std::os::fd::BorrowedFd;
 use super::super::std::prelude::v1::*;
 use super::env::{own_ptr, point, Environment, Pointers, Room, UserText};
-use super::limit::{self, Limit};
+use super::limit::{self, Inherited, Limit};
 use super::report::{encode, Told};
 use super::stdio::OwnStreams;
 use super::user::User;
@@ -61,8 +61,8 @@ pub(super) struct Start<'a> {
     pub(super) log: Option<BorrowedFd<'a>>,
     /// Where a failure is told.
     pub(super) reports: BorrowedFd<'a>,
-    /// The limit on open files if the job has none of its own.
-    pub(super) files: Limit,
+    /// What pmtr was started with, where the job has no limit of its own.
+    pub(super) limits: Inherited,
     /// Where the process is recorded.
     pub(super) entry: Option<Entry<'a>>,
     /// The process that forked.
@@ -115,8 +115,7 @@ fn become_job(start: &Start<'_>) -> Result<Infallible, Failed> {
     }
     own.redirect(job, start.log)?;
     close_others_on_exec();
-    let files = file_limit(job).unwrap_or(start.files);
-    limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
+    last_limits(start).map_err(at(Stage::Ulimit))?;
     execute(start, user.as_ref())
 }
 
@@ -125,8 +124,7 @@ pub(super) fn last_steps(start: &Start<'_>, mut user: Option<&mut User<'_>>) -> 
     let mut steps = || -> Result<Infallible, Failed> {
         limits(start.job).map_err(at(Stage::Ulimit))?;
         user.as_deref_mut().map_or(Ok(()), |user| switch_user(user, None))?;
-        let files = file_limit(start.job).unwrap_or(start.files);
-        limit::set(Resource::Nofile, files).map_err(at(Stage::Ulimit))?;
+        last_limits(start).map_err(at(Stage::Ulimit))?;
         execute(start, user.as_deref())
     };
     match steps() {
@@ -228,6 +226,13 @@ fn limits(job: JobView<'_>) -> Result<(), Errno> {
         limit::set(ulimit.resource, Limit::both(ulimit.value))?;
     }
     file_limit(job).map_or(Ok(()), |limit| allow_files(limit.hard))
+}
+
+/// That of open files, and those that pmtr has raised for itself.
+fn last_limits(start: &Start<'_>) -> Result<(), Errno> {
+    let is_set = |resource| start.job.ulimits().iter().any(|ulimit| ulimit.resource == resource);
+    start.limits.restore(is_set)?;
+    limit::set(Resource::Nofile, file_limit(start.job).unwrap_or(start.limits.files()))
 }
 
 /// The limit on open files that the job asks for.

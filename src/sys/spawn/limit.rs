@@ -27,6 +27,67 @@ impl Limit {
     }
 }
 
+/// The limits that pmtr was started with, which its jobs get unless they have an `ulimit`.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    files: Limit,
+    /// Those of [`RAISED`] that pmtr has raised for itself.
+    raised: [Option<Limit>; RAISED.len()],
+}
+
+/// The limits that end a pmtr that runs for long and writes files of its own: the size of files, CPU
+/// time, memory.
+const RAISED: [Resource; 5] =
+    [Resource::Fsize, Resource::Cpu, Resource::As, Resource::Data, Resource::Stack];
+
+impl From<Limit> for Inherited {
+    /// Only the limit on open files differs from that of this process.
+    fn from(files: Limit) -> Self {
+        Inherited { files, raised: [None; RAISED.len()] }
+    }
+}
+
+impl Inherited {
+    /// Puts the limits back, but for those that `is_set` says were set already. Async-signal-safe.
+    pub(super) fn restore(&self, is_set: impl Fn(Resource) -> bool) -> Result<(), Errno> {
+        for (resource, limit) in RAISED.into_iter().zip(self.raised) {
+            match limit {
+                Some(limit) if !is_set(resource) => set(resource, limit)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The limit on open files.
+    pub(super) fn files(&self) -> Limit {
+        self.files
+    }
+}
+
+/// Raises the limits that pmtr would suffer from, as far as it may; returns what they were. For start-up.
+pub fn raise_limits() -> Inherited {
+    let mut raised = [None; RAISED.len()];
+    for (resource, raised) in RAISED.into_iter().zip(&mut raised) {
+        *raised = raise(resource);
+    }
+    Inherited { files: raise_file_limit(), raised }
+}
+
+/// The limit as it was, if it was raised.
+fn raise(resource: Resource) -> Option<Limit> {
+    let before = get(resource).ok().filter(|limit| *limit != Limit::both(u64::MAX))?;
+    let all = set(resource, Limit::both(u64::MAX));
+    // Not root: as far as the hard limit goes.
+    let raised = all.or_else(|_| set(resource, Limit::both(before.hard)));
+    raised.is_ok().then_some(before)
+}
+
+/// The hard limit; None if there is none.
+pub(in crate::sys) fn hard_limit(resource: Resource) -> Option<u64> {
+    get(resource).ok().map(|limit| limit.hard).filter(|&hard| hard != u64::MAX)
+}
+
 /// The number of descriptors that pmtr needs: a pipe for each stream, its sockets, and a few
 /// more for itself and for what it opens for a moment.
 pub(in crate::sys) const FILES: u64 = MAX_STREAMS as u64 + OTHER_FILES + KEPT_FREE + 1;

@@ -29,8 +29,8 @@ pub(super) use child::{affinity, enter_dir, nice, Failed, NoWayBack};
 pub(super) use stdio::{own_number, DEV_NULL};
 pub(super) use user::User;
 
-pub(super) use limit::{leaves_some, set as set_limit, soft_file_limit, FILES};
-pub use limit::{raise_file_limit, Limit};
+pub(super) use limit::{hard_limit, leaves_some, set as set_limit, soft_file_limit, FILES};
+pub use limit::{raise_file_limit, raise_limits, Inherited, Limit};
 pub use report::Report;
 
 /// The exit status of a process that could not become its program.
@@ -42,8 +42,8 @@ pub struct Spawner {
     failures: OwnedFd,
     /// Where children write them to; blocking, so that none is lost.
     reports: OwnedFd,
-    /// The limit on open files that jobs get.
-    files: Limit,
+    /// The limits that jobs get.
+    limits: Inherited,
     /// The signals whose disposition is not the default one: the same for all processes, and looked up once.
     disposed: Signals,
     /// Where a child puts its environment together.
@@ -51,15 +51,16 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// A spawner whose jobs get `files` as their limit on open files, unless
-    /// they have an `ulimit -n`: what [`raise_file_limit`] returned. From here on neither
-    /// the environment, which is what jobs get of it now, nor the disposition of a signal may change.
-    pub fn new(files: Limit) -> io::Result<Self> {
+    /// A spawner whose jobs get these limits, unless they have an `ulimit`: what
+    /// [`raise_limits`] or [`raise_file_limit`] returned. From here on neither the environment, which is
+    /// what jobs get of it now, nor the disposition of a signal may change.
+    pub fn new(limits: impl Into<Inherited>) -> io::Result<Self> {
+        let limits = limits.into();
         let (failures, reports) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&failures, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         env::prune();
         let (disposed, room) = (disposed(), env::Room::new());
-        Ok(Spawner { failures, reports, files, disposed, room })
+        Ok(Spawner { failures, reports, limits, disposed, room })
     }
 
     /// What becomes readable when there is a [report](Self::next_report).
@@ -123,7 +124,7 @@ impl Spawner {
             job,
             log,
             reports: self.reports.as_fd(),
-            files: self.files,
+            limits: self.limits,
             entry,
             supervisor: getpid().as_raw(),
             before: clock::now(),
