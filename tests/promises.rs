@@ -94,6 +94,11 @@ fn every_cited_heading_of_the_compatibility_page_is_there() {
 }
 
 #[test]
+fn every_attribute_has_its_tests() {
+    check("docs/attributes.md", 25);
+}
+
+#[test]
 fn every_promise_of_the_house_is_in_the_list() {
     let house = page("src/lib.rs");
     let table = house.split("//! | promise | how it is kept |\n").nth(1).expect("the table");

@@ -431,6 +431,11 @@ mod tests {
     use super::*;
     use crate::sys::std::{borrow::ToOwned, os::unix::ffi::OsStringExt, string::ToString};
 
+    #[test]
+    fn a_command_line_without_a_name_is_one_without_options() {
+        assert_eq!(parse(core::iter::empty()), parse([OsString::from("pmtr")].into_iter()));
+    }
+
     fn options(line: &str) -> Result<Options, Usage> {
         parse(["pmtr"].into_iter().chain(line.split_whitespace()).map(OsString::from))
     }
