@@ -79,9 +79,10 @@ fn end_in_child() -> c_int {
 }
 
 fn apply_to(fate: Fate, fd: c_int) {
-    // SAFETY: as in `apply`.
     let result = match fate {
+        // SAFETY: as in `apply`.
         Fate::Close => unsafe { libc::close(fd) },
+        // SAFETY: as in `apply`.
         Fate::CloseOnExec => unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) },
     };
     if result == 0 && fate == Fate::CloseOnExec {
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn entries_that_are_no_numbers_are_left_out() {
         let entry = |name: &[u8]| {
-            let len = (19 + name.len() + 1 + 7) / 8 * 8;
+            let len = (19 + name.len() + 1).next_multiple_of(8);
             let mut bytes = [&[0; 16], &(len as u16).to_ne_bytes()[..], &[4], name].concat();
             bytes.resize(len, 0);
             bytes
