@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{save, sleepers, World};
+use common::{eventually, save, sleepers, World};
 use pmtr::limits::MAX_JOBS;
 
 /// Of one process, in kB. What it shares with nobody is all of its anonymous memory:
@@ -65,7 +65,7 @@ struct Bound {
 const BOUNDS: [Bound; 3] = [
     Bound { jobs: 1, dynamic: 148, of_static: 88 },
     Bound { jobs: 24, dynamic: 148, of_static: 88 },
-    Bound { jobs: 1000, dynamic: 572, of_static: 512 },
+    Bound { jobs: 1000, dynamic: 640, of_static: 580 },
 ];
 
 /// Whether all of a program is in one file (`ci/static-tests`).
@@ -84,9 +84,10 @@ fn the_memory_of_1_24_and_1000_jobs_is_bounded() {
             continue;
         }
         let world = world_of(jobs);
+        // A job is a copy of pmtr until it is its program.
+        let ours = || world.processes().into_iter().filter(is_pmtr(&world));
+        eventually("the programs of all jobs", || ours().eq([world.pid()]));
         let Memory { anonymous, pss } = memory(world.pid());
-        let ours: Vec<i32> = world.processes().into_iter().filter(is_pmtr(&world)).collect();
-        assert_eq!(ours, [world.pid()], "there are others, whose memory counts");
         let bound = if is_static(world.pid()) { of_static } else { dynamic };
         println!("{jobs:>4} jobs: {anonymous:>4} kB anonymous (at most {bound}), {pss:>4} kB PSS");
         assert!(!is_measured || anonymous <= bound, "{jobs} jobs: {anonymous} kB, not {bound}");
