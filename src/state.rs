@@ -2,15 +2,32 @@
 //! what a killed one left: the bytes of the state file.
 //!
 //! The file is a row of 64-byte blocks: a header, then a record for every slot
-//! of the table of jobs, zeros where no job runs. A block never crosses a page, so one
+//! of the table of jobs; zeros where no job has run, and the moment of its end where none
+//! runs any more. A block never crosses a page, so one
 //! write puts it there whole; should one be torn nevertheless, or be of another
 //! boot, of another PID namespace or of another slot, its checksum is wrong, and it is as
 //! good as absent.
 //!
+//! # Who is ended
+//!
 //! A process id alone names nothing: it is used again. A record is therefore
 //! bound to the [`Era`] in which its id is valid, and says between which two
-//! moments the process was made; the kernel knows when the process with that
-//! id was, and only if the two agree it is the job.
+//! moments the process was made. The next pmtr ends a session only if the kernel's times convict it
+//! ([`Record::owner`]):
+//!
+//! - A process with the record's id exists: its start must lie between the two moments.
+//! - The session has lost its leader: one of its processes must have started while the file shows that
+//!   the killed pmtr was alive, and none before the record's process. As long as that pmtr lived, the
+//!   record's process, or its zombie, kept anybody else from beginning a session of that id.
+//!
+//! A session that is convicted is ended whole. One of which the times say nothing is left alone and
+//! logged. All moments are those of the machine, not of a time namespace (time_namespaces(7)).
+//!
+//! # Versions
+//!
+//! The eighth byte of the magic number is the version. Version 1 knew an era by the namespace's
+//! inode number alone, and times within a time namespace only: its records end
+//! nothing. They are logged where they may be of this boot and namespace ([`Record::all_of_version_1`]).
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +41,10 @@ pub const BLOCK_BYTES: usize = 64;
 /// How many bytes of a job's name a record has room for.
 pub const SHORT_NAME_BYTES: usize = 32;
 
-const MAGIC: [u8; 8] = *b"pmtr st\x01";
+const MAGIC: [u8; 8] = *b"pmtr st\x02";
+
+/// The mark of pmtr 2.0.0's file.
+const MAGIC_OF_VERSION_1: [u8; 8] = *b"pmtr st\x01";
 
 /// How far the kernel's time of a start may lie outside of what was measured
 /// around it: rounding, and kernels that add up the clock differently.
@@ -35,16 +55,30 @@ pub const fn offset(slot: u16) -> u64 {
     (BLOCK_BYTES as u64) * (slot as u64 + 1)
 }
 
-/// In which process ids mean the same: one run of one kernel, one PID namespace.
+/// The scope in which a process id is unique: one run of one kernel, one PID namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Era {
     /// /proc/sys/kernel/random/boot_id (random(4)).
     pub boot: [u8; 16],
-    /// The inode of /proc/self/ns/pid (pid_namespaces(7)); 0 without namespaces.
+    /// The inode of /proc/self/ns/pid (pid_namespaces(7)); 0 without namespaces. The kernel uses it
+    /// again when the namespace is gone.
     pub namespace: u64,
+    /// The start of the namespace's process 1, on the clock of the machine. 0 in the
+    /// namespace that the machine began with, which is the only one of its inode, and where /proc
+    /// hides process 1 (`hidepid`, proc(5)).
+    pub init: Ticks,
 }
 
 impl Era {
+    /// The inode of the PID namespace that the machine began with (`PROC_PID_INIT_INO`).
+    pub const FIRST_NAMESPACE: u64 = 0xefff_fffc;
+
+    /// Returns true if this era is over, seen from `now`: of another boot, or of a namespace whose
+    /// inode is another's now. False: it may be over.
+    pub fn is_over(&self, now: &Era) -> bool {
+        self.boot != now.boot || (self.namespace == now.namespace && self.init != now.init)
+    }
+
     /// The boot id in the form in which the kernel writes it: 32 hexadecimal digits with hyphens.
     pub fn parse_boot_id(text: &[u8]) -> Option<[u8; 16]> {
         let mut digits = text.iter().filter(|byte| byte.is_ascii_hexdigit());
@@ -80,6 +114,7 @@ impl Header {
         put(&mut block, 32, self.era.namespace.to_le_bytes());
         put(&mut block, 40, self.started.0.to_le_bytes());
         put(&mut block, 48, self.pid.to_le_bytes());
+        put(&mut block, 56, self.era.init.0.to_le_bytes());
         seal(block, Digest::new())
     }
 
@@ -87,7 +122,11 @@ impl Header {
     pub fn decode(file: &[u8]) -> Option<Header> {
         let block = unseal(file.get(..BLOCK_BYTES)?, Digest::new())?;
         (take(block, 8) == MAGIC).then(|| Header {
-            era: Era { boot: take(block, 16), namespace: u64::from_le_bytes(take(block, 32)) },
+            era: Era {
+                boot: take(block, 16),
+                namespace: u64::from_le_bytes(take(block, 32)),
+                init: Ticks(u64::from_le_bytes(take(block, 56))),
+            },
             started: Ticks(u64::from_le_bytes(take(block, 40))),
             pid: i32::from_le_bytes(take(block, 48)),
         })
@@ -116,6 +155,10 @@ impl Record {
 
     /// The bytes of the record in `slot`, valid in `era`.
     pub fn encode(&self, era: &Era, slot: u16) -> [u8; BLOCK_BYTES] {
+        self.encode_for(place(era, slot))
+    }
+
+    fn encode_for(&self, place: Digest) -> [u8; BLOCK_BYTES] {
         let name = self.name.as_bytes();
         let mut block = [0; BLOCK_BYTES];
         put(&mut block, 8, self.pid.to_le_bytes());
@@ -123,12 +166,21 @@ impl Record {
         put(&mut block, 16, self.before.as_nanos().to_le_bytes());
         put(&mut block, 24, self.after.as_nanos().to_le_bytes());
         block[32..][..name.len()].copy_from_slice(name);
-        seal(block, place(era, slot))
+        seal(block, place)
+    }
+
+    /// The bytes in place of a record once its job has ended at `now`.
+    pub fn encode_end(now: Instant, era: &Era, slot: u16) -> [u8; BLOCK_BYTES] {
+        Record { name: Name::NONE, pid: 0, before: now, after: now }.encode(era, slot)
     }
 
     /// The record in `slot`; none if there is none that is whole and of this `era`.
     pub fn decode(block: &[u8], era: &Era, slot: u16) -> Option<Record> {
-        let block = unseal(block, place(era, slot))?;
+        Record::decode_any(block, place(era, slot)).filter(Record::is_job)
+    }
+
+    fn decode_any(block: &[u8], place: Digest) -> Option<Record> {
+        let block = unseal(block, place)?;
         let name = block[32..].get(..usize::from(block[12]))?;
         let record = Record {
             name: Name::new(name),
@@ -136,8 +188,13 @@ impl Record {
             before: Instant::from_nanos(u64::from_le_bytes(take(block, 16))),
             after: Instant::from_nanos(u64::from_le_bytes(take(block, 24))),
         };
-        // 1 is init, and 0 and less address groups in kill(2).
-        (record.pid > 1 && record.before <= record.after).then_some(record)
+        (record.before <= record.after).then_some(record)
+    }
+
+    /// Returns true if it names a process that can be a job: 1 is init, and 0 and less address
+    /// groups in kill(2).
+    fn is_job(&self) -> bool {
+        self.pid > 1
     }
 
     /// All records of a file, in the order of the slots. `blocks` are all of the file, the
@@ -146,47 +203,90 @@ impl Record {
         blocks: impl Iterator<Item = [u8; BLOCK_BYTES]> + 'a,
         era: &'a Era,
     ) -> impl Iterator<Item = Record> + 'a {
-        let of_slots = (0..u16::MAX).zip(blocks.skip(1));
-        of_slots.filter_map(|(slot, block)| Record::decode(&block, era, slot))
+        by_slot(blocks).filter_map(|(slot, block)| Record::decode(&block, era, slot))
     }
 
-    /// The ids of what still runs of this job, its first process included, out
-    /// of all `processes` of the machine. `per_sec` is the value of `_SC_CLK_TCK`.
-    ///
-    /// That is the process which the record names, if the times agree, with all
-    /// of its session. If there is no process of that id, it is all of the
-    /// session that began after the record's process. (The kernel does not hand
-    /// out an id again while a session is called so. Such a session can only be
-    /// somebody else's if, since pmtr was killed, the job's has ended to its last
-    /// process, and then all ids of the machine have been used up in turn.)
-    pub fn remains<'a>(
-        &self,
-        processes: &'a [Process],
-        per_sec: u64,
-    ) -> impl Iterator<Item = i32> + 'a {
-        let pid = self.pid;
-        let since = self.ours_since(processes, per_sec);
-        let ours = move |process: &&Process| {
-            (process.pid == pid || process.session == pid)
-                && since.is_some_and(|since| process.started >= since)
-        };
-        processes.iter().filter(|process| !process.ended).filter(ours).map(|process| process.pid)
+    /// All records of a file of version 1, of this boot and a namespace of this inode. They may
+    /// be of a namespace that is gone: nothing may be ended because of them.
+    pub fn all_of_version_1<'a>(
+        blocks: impl Iterator<Item = [u8; BLOCK_BYTES]> + 'a,
+        era: &'a Era,
+    ) -> impl Iterator<Item = Record> + 'a {
+        by_slot(blocks).filter_map(|(slot, block)| {
+            Record::decode_any(&block, place_of_version_1(era, slot)).filter(Record::is_job)
+        })
     }
 
-    /// From when on the session of the record's id is the job's; none if it is not.
-    fn ours_since(&self, processes: &[Process], per_sec: u64) -> Option<Ticks> {
+    /// The last moment at which the pmtr that wrote the file is known to have lived: when it started
+    /// a job, or recorded the end of one. [`Instant::BOOT`]: none is known.
+    pub fn last_sign(blocks: impl Iterator<Item = [u8; BLOCK_BYTES]>, era: &Era) -> Instant {
+        let known = by_slot(blocks)
+            .filter_map(|(slot, block)| Record::decode_any(&block, place(era, slot)));
+        known.map(|record| record.after).max().unwrap_or(Instant::BOOT)
+    }
+
+    /// The same record with its moments on a clock that is `nanos` nanoseconds ahead.
+    pub fn shifted(self, nanos: i64) -> Record {
+        Record { before: self.before.on_clock(nanos), after: self.after.on_clock(nanos), ..self }
+    }
+
+    /// Judges whose the session of the record's id is, out of all `processes` of the machine.
+    /// `per_sec` is the value of `_SC_CLK_TCK`; `alive` is a moment at which the pmtr of the record was
+    /// alive, and the record in force ([`last_sign`](Self::last_sign)).
+    pub fn owner(&self, processes: &[Process], per_sec: u64, alive: Instant) -> Owner {
         let earliest = Ticks::of(self.before, per_sec).0.saturating_sub(SLACK_TICKS);
-        let latest = Ticks::of(self.after, per_sec).0.saturating_add(SLACK_TICKS);
-        match processes.iter().find(|process| process.pid == self.pid) {
-            Some(first) => (earliest..=latest).contains(&first.started.0).then_some(first.started),
-            None => Some(Ticks(earliest)),
+        let latest = |time| Ticks::of(time, per_sec).0.saturating_add(SLACK_TICKS);
+        if let Some(first) = processes.iter().find(|process| process.pid == self.pid) {
+            let is_first = (earliest..=latest(self.after)).contains(&first.started.0);
+            return if is_first { Owner::Job } else { Owner::Stranger };
+        }
+        let members = processes.iter().filter(|process| process.session == self.pid);
+        match members.map(|process| process.started.0).min() {
+            None => Owner::Nobody,
+            Some(oldest) if oldest < earliest => Owner::Stranger,
+            Some(oldest) if oldest <= latest(alive.max(self.after)) => Owner::Job,
+            Some(_) => Owner::Unknown,
         }
     }
+
+    /// What runs of the record's session out of all `processes` of the machine, its
+    /// first process included. To be signalled only if the [`owner`](Self::owner) is the job.
+    pub fn remains<'a>(&self, processes: &'a [Process]) -> impl Iterator<Item = &'a Process> + 'a {
+        let pid = self.pid;
+        let is_its = move |process: &&Process| process.pid == pid || process.session == pid;
+        processes.iter().filter(|process| !process.ended).filter(is_its)
+    }
+}
+
+/// Whose a session is that has the id of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's: there is no such session, nor such a process.
+    Nobody,
+    /// The recorded job's.
+    Job,
+    /// Somebody else's: the id was used again.
+    Stranger,
+    /// Somebody's: its leader is gone, and the times of the others prove nothing.
+    Unknown,
+}
+
+/// The blocks behind the header, each with its slot.
+fn by_slot<I: Iterator<Item = [u8; BLOCK_BYTES]>>(
+    blocks: I,
+) -> impl Iterator<Item = (u16, [u8; BLOCK_BYTES])> {
+    (0..u16::MAX).zip(blocks.skip(1))
 }
 
 /// Where a record is valid.
 fn place(era: &Era, slot: u16) -> Digest {
-    let digest = Digest::new().with(&MAGIC).with(&era.boot);
+    let digest = Digest::new().with(&MAGIC).with(&era.boot).with(&era.namespace.to_le_bytes());
+    digest.with(&era.init.0.to_le_bytes()).with(&slot.to_le_bytes())
+}
+
+/// Where a record of version 1 is valid.
+fn place_of_version_1(era: &Era, slot: u16) -> Digest {
+    let digest = Digest::new().with(&MAGIC_OF_VERSION_1).with(&era.boot);
     digest.with(&era.namespace.to_le_bytes()).with(&slot.to_le_bytes())
 }
 
@@ -248,7 +348,7 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    const ERA: Era = Era { boot: [7; 16], namespace: 4_026_531_836 };
+    const ERA: Era = Era { boot: [7; 16], namespace: 4_026_532_001, init: Ticks(4711) };
 
     fn blocks(file: &[u8]) -> impl Iterator<Item = [u8; BLOCK_BYTES]> + '_ {
         file.chunks_exact(BLOCK_BYTES).map(|block| block.try_into().unwrap())
@@ -282,6 +382,49 @@ mod tests {
         assert_eq!(Record::decode(&block, &Era { boot: [8; 16], ..ERA }, 3), None);
         assert_eq!(Record::decode(&block, &Era { namespace: 1, ..ERA }, 3), None);
         assert_eq!(Record::decode(&block, &ERA, 4), None);
+    }
+
+    /// The bug: the inode of a namespace is used again, and a stranger in the new one was killed.
+    #[test]
+    fn a_record_of_an_earlier_namespace_of_the_same_inode_is_none() {
+        let block = job().encode(&ERA, 3);
+        let later = Era { init: Ticks(4712), ..ERA };
+        assert_eq!(Record::decode(&block, &later, 3), None);
+        assert!(ERA.is_over(&later) && !ERA.is_over(&ERA));
+        assert!(ERA.is_over(&Era { boot: [8; 16], ..ERA }));
+        assert!(!ERA.is_over(&Era { namespace: 1, ..later }), "it may go on elsewhere");
+    }
+
+    #[test]
+    fn a_record_of_version_1_names_its_job_and_is_none_of_this_version() {
+        let block = job().encode_for(place_of_version_1(&ERA, 0));
+        let file = [[0; BLOCK_BYTES], block, job().encode(&ERA, 1)].concat();
+        assert_eq!(Record::all_of_version_1(blocks(&file), &ERA).collect::<Vec<_>>(), [job()]);
+        assert_eq!(Record::decode(&block, &ERA, 0), None);
+        let other = Era { boot: [8; 16], ..ERA };
+        assert_eq!(Record::all_of_version_1(blocks(&file), &other).count(), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_job_is_no_record_but_a_sign_of_life() {
+        let (early, late) = (Instant::from_secs(101), Instant::from_secs(200));
+        let end = Record::encode_end(late, &ERA, 1);
+        assert_eq!(Record::decode(&end, &ERA, 1), None);
+        let others = [job().encode(&ERA, 0), Record::encode_end(early, &ERA, 1)];
+        let file = [&[[0; BLOCK_BYTES]], &others[..]].concat().concat();
+        assert_eq!(Record::last_sign(blocks(&file), &ERA), early);
+        let file = [[0; BLOCK_BYTES], others[0], end].concat();
+        assert_eq!(Record::last_sign(blocks(&file), &ERA), late);
+        let elsewhere = Era { init: Ticks(1), ..ERA };
+        assert_eq!(Record::last_sign(blocks(&file), &elsewhere), Instant::BOOT);
+    }
+
+    #[test]
+    fn moments_can_be_moved_to_another_clock_and_back() {
+        let there = job().shifted(-70_000_000_000);
+        assert_eq!(there.before, Instant::from_secs(30));
+        assert_eq!(there.shifted(70_000_000_000), job());
+        assert_eq!(job().shifted(i64::MIN).before, Instant::BOOT);
     }
 
     #[test]
@@ -355,42 +498,65 @@ mod tests {
         Process { pid, parent: 1, group: session, session, started, ended: false }
     }
 
-    fn remains(processes: &[Process]) -> Vec<i32> {
-        job().remains(processes, TICKS).collect()
+    /// What would be ended: the killed pmtr was alive 2 s after the job's start.
+    fn ended(processes: &[Process]) -> Vec<i32> {
+        match owner(processes) {
+            Owner::Job => job().remains(processes).map(|process| process.pid).collect(),
+            Owner::Nobody | Owner::Stranger | Owner::Unknown => Vec::new(),
+        }
+    }
+
+    fn owner(processes: &[Process]) -> Owner {
+        job().owner(processes, TICKS, Instant::from_secs(102))
     }
 
     #[test]
     fn a_job_is_its_first_process_and_all_of_its_session() {
         let other = process(900, 900, 50);
         let all = [process(4711, 4711, 0), process(4712, 4711, 0), process(4800, 4711, 500), other];
-        assert_eq!(remains(&all), [4711, 4712, 4800]);
+        assert_eq!(ended(&all), [4711, 4712, 4800]);
     }
 
     #[test]
     fn the_first_process_counts_before_it_has_begun_its_session() {
-        assert_eq!(remains(&[process(4711, 77, 0), process(77, 77, -500)]), [4711]);
+        assert_eq!(ended(&[process(4711, 77, 0), process(77, 77, -500)]), [4711]);
     }
 
     #[test]
     fn rounding_is_forgiven_and_no_more() {
         for (ticks, ours) in [(-3, false), (-2, true), (0, true), (2, true), (3, false)] {
-            assert_eq!(!remains(&[process(4711, 4711, ticks)]).is_empty(), ours, "{ticks}");
+            assert_eq!(!ended(&[process(4711, 4711, ticks)]).is_empty(), ours, "{ticks}");
         }
     }
 
     #[test]
     fn a_reused_id_is_left_alone_with_all_of_its_session() {
         let all = [process(4711, 4711, 3000), process(4712, 4711, 3001), process(5, 5, 0)];
-        assert_eq!(remains(&all), []);
-        assert_eq!(remains(&[process(4711, 1, 3000), process(4712, 4711, 3001)]), []);
+        assert_eq!(owner(&all), Owner::Stranger);
+        assert_eq!(owner(&[process(4711, 1, 3000), process(4712, 4711, 3001)]), Owner::Stranger);
     }
 
     #[test]
     fn what_the_first_process_left_behind_is_the_job_too() {
-        let older_than_the_job = process(4000, 4711, -5);
-        assert_eq!(remains(&[process(4712, 4711, 100), older_than_the_job]), [4712]);
+        assert_eq!(ended(&[process(4712, 4711, 100), process(4713, 4711, 9000)]), [4712, 4713]);
         let unreaped = Process { ended: true, ..process(4711, 4711, 0) };
-        assert_eq!(remains(&[unreaped, process(4712, 4711, 100)]), [4712]);
-        assert_eq!(remains(&[unreaped]), []);
+        assert_eq!(ended(&[unreaped, process(4712, 4711, 9000)]), [4712]);
+        assert_eq!(ended(&[unreaped]), []);
+        assert_eq!(owner(&[]), Owner::Nobody);
+    }
+
+    #[test]
+    fn a_session_that_is_older_than_the_job_is_a_strangers() {
+        assert_eq!(owner(&[process(4712, 4711, 100), process(4000, 4711, -5)]), Owner::Stranger);
+    }
+
+    /// The bug: everything in a session of that id was killed that had started after the job.
+    #[test]
+    fn a_session_without_leader_is_ended_only_if_it_began_while_pmtr_lived() {
+        for (ticks, whose) in [(202, Owner::Job), (203, Owner::Unknown), (3000, Owner::Unknown)] {
+            assert_eq!(owner(&[process(4712, 4711, ticks)]), whose, "{ticks}");
+        }
+        let alone = [process(4712, 4711, 3)];
+        assert_eq!(job().owner(&alone, TICKS, Instant::BOOT), Owner::Unknown);
     }
 }

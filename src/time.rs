@@ -32,6 +32,11 @@ impl Instant {
         self.0
     }
 
+    /// The same moment on a clock that is `nanos` nanoseconds ahead of this one's.
+    pub const fn on_clock(self, nanos: i64) -> Self {
+        Instant(self.0.saturating_add_signed(nanos))
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub const fn since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

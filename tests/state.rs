@@ -24,8 +24,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{execv, fork, getppid, mkfifo, setsid, ForkResult, Pid};
 use pmtr::name::Name;
-use pmtr::process::Process;
-use pmtr::state::{offset, Era, Header, Record, BLOCK_BYTES};
+use pmtr::process::{Process, Ticks};
+use pmtr::state::{offset, Digest, Era, Header, Record, BLOCK_BYTES};
 use pmtr::sys::clock::now;
 use pmtr::sys::state::{Leftover, Refused, State, Step, Warning, Why};
 use pmtr::time::Instant;
@@ -58,7 +58,10 @@ fn a_job_of_a_killed_pmtr_is_stopped_with_its_children() {
     let told = house.restart();
 
     assert_eq!(session(job.pid()), []);
-    assert_eq!(told, [job.told("web", Step::Term), job.told("web", Step::Kill), job.gone("web")]);
+    assert_eq!(
+        told,
+        [job.told("web", Step::Term), job.told("web", Step::TermRest), job.gone("web")]
+    );
 }
 
 #[test]
@@ -95,7 +98,7 @@ fn what_a_job_left_behind_is_stopped_when_it_ended_after_pmtr() {
     job.child.wait().unwrap();
     assert_eq!(session(job.pid()).len(), 1);
 
-    assert_eq!(house.restart(), [job.told("gone", Step::Kill), job.gone("gone")]);
+    assert_eq!(house.restart(), [job.told("gone", Step::TermRest), job.gone("gone")]);
     assert_eq!(session(job.pid()), []);
 }
 
@@ -152,7 +155,9 @@ fn what_cannot_be_stopped_is_told_and_stays_known() {
 fn the_log_lines_name_the_job_in_the_known_words() {
     let line = |step| Leftover { name: Name::new(b"web"), pid: 7, step }.to_string();
     assert!(line(Step::Term).starts_with("sending SIGTERM to job web [7]"));
+    assert!(line(Step::TermRest).starts_with("sending SIGTERM to what is left of job web [7]"));
     assert!(line(Step::Kill).starts_with("sending SIGKILL to job web [7]"));
+    assert_eq!(line(Step::Gone), "job web [7], left by a killed pmtr, is gone");
 }
 
 // Nothing else is.
@@ -204,6 +209,104 @@ fn the_file_of_another_pid_namespace_is_nothing() {
     house.rewrite(|era| Era { namespace: era.namespace ^ 1, ..era });
     assert_eq!(house.restart(), []);
     assert!(job.runs());
+}
+
+/// The bug: the inode of a namespace is used again.
+#[test]
+fn the_file_of_a_namespace_that_had_the_same_inode_is_nothing() {
+    let house = House::new();
+    let job = house.job("web", "exec sleep 1000");
+    house.rewrite(|era| Era { init: Ticks(era.init.0 ^ 1), ..era });
+    assert_eq!(house.restart(), []);
+    assert!(job.runs());
+}
+
+#[test]
+fn the_file_of_an_older_version_ends_nothing_and_says_so() {
+    let house = House::new();
+    let job = house.job("web", "sleep 1000 & wait");
+    house.rewrite_as_version_1();
+    let told = job.told("web", Step::Old);
+    assert_eq!(told.to_string().matches("older version").count(), 1);
+    assert_eq!(house.restart_all(), ([told].to_vec(), 0));
+    assert!(job.runs());
+    assert_eq!(house.restart(), [], "once is enough");
+    job.kill();
+
+    let job = house.job("web", "exec sleep 1000");
+    house.rewrite_as_version_1();
+    job.kill();
+    assert_eq!(house.restart(), [], "nothing that could be doubled");
+}
+
+/// The bug: a session whose leader is gone was killed, whenever its processes had started.
+#[test]
+fn a_session_without_leader_that_began_after_pmtr_was_killed_is_left_alone_and_said() {
+    let house = House::new();
+    // The stranger: its child is all that there is of the session.
+    let script = "until [ -e go ]; do sleep 0.02; done; sleep 1000 & echo";
+    let mut job = house.job("web", script);
+    let before = now();
+    eventually("a tenth of a second", || now().since(before) > Duration::from_millis(100));
+    fs::write(house.path("go"), "").unwrap();
+    job.child.wait().unwrap();
+    let stranger = session(job.pid());
+    assert_eq!(stranger.len(), 1);
+
+    let told = job.told("web", Step::Doubtful);
+    assert!(told.to_string().contains("left alone"), "{told}");
+    assert_eq!(house.restart_all(), ([told].to_vec(), 0));
+    assert_eq!(session(job.pid()), stranger);
+}
+
+/// Whatever pmtr has written is a sign that it lived.
+#[test]
+fn a_session_without_leader_that_began_while_pmtr_lived_is_ended() {
+    let house = House::new();
+    let script = "until [ -e go ]; do sleep 0.02; done; sleep 1000 & echo";
+    let mut state = house.open();
+    let mut job = house.job_in(&mut state, 0, "web", script);
+    let before = now();
+    eventually("a tenth of a second", || now().since(before) > Duration::from_millis(100));
+    fs::write(house.path("go"), "").unwrap();
+    eventually("its child", || {
+        session(job.pid()).len() == 2 || job.child.try_wait().unwrap().is_some()
+    });
+    job.child.wait().unwrap();
+    // Some other job ends.
+    state.ended(5);
+    drop(state);
+
+    assert_eq!(house.restart(), [job.told("web", Step::TermRest), job.gone("web")]);
+    assert_eq!(session(job.pid()), []);
+}
+
+/// The bug: what a shell without exec had started never saw SIGTERM, and lost its data.
+#[test]
+fn what_a_leader_leaves_has_its_ten_seconds_too() {
+    let house = House::new();
+    let program =
+        "trap 'sleep 0.3; echo >saved; exit' TERM; touch ready; while :; do sleep 0.02; done";
+    fs::write(house.path("program"), program).unwrap();
+    let job = house.job("web", "sh program & sh program & wait");
+    eventually("the trap", || house.path("ready").exists() && session(job.pid()).len() >= 3);
+
+    let told = house.restart();
+
+    assert!(house.path("saved").exists());
+    assert_eq!(
+        told,
+        [job.told("web", Step::Term), job.told("web", Step::TermRest), job.gone("web")]
+    );
+}
+
+#[test]
+fn what_is_left_in_a_group_of_its_own_is_ended_too() {
+    let house = House::new();
+    let job = house.job("web", "timeout 1000 sleep 777; echo done");
+    eventually("a group", || session(job.pid()).len() == 3);
+    house.restart();
+    assert_eq!(session(job.pid()), []);
 }
 
 #[test]
@@ -321,7 +424,7 @@ fn leftovers_are_found_when_the_file_is_named_without_the_link() {
     let job = house.job("web", "exec sleep 1000");
 
     let mut state = State::open(Some(&house.dir()), &house.path("real.conf")).unwrap();
-    assert_eq!(state.stop_leftovers(&mut |_| ()), 1);
+    assert_eq!(state.stop_leftovers(&mut |_| (), &mut sleep), 1);
     assert!(!job.runs());
 }
 
@@ -390,7 +493,7 @@ fn without_a_place_pmtr_goes_on_and_says_why() {
     assert!(expected.to_string().contains("missing/dir: No such file or directory"));
     state.started(0, &Name::new(b"web"), 2, now(), now());
     state.ended(0);
-    assert_eq!(state.stop_leftovers(&mut |_| ()), 0);
+    assert_eq!(state.stop_leftovers(&mut |_| (), &mut sleep), 0);
 }
 
 #[test]
@@ -519,11 +622,17 @@ impl House {
 
     /// A pmtr that is started, and stops what it finds.
     fn restart(&self) -> Vec<Leftover> {
-        let mut told = Vec::new();
-        let stopped = self.open().stop_leftovers(&mut |leftover| told.push(leftover));
+        let (told, stopped) = self.restart_all();
         let is_end = |told: &&Leftover| matches!(told.step, Step::Gone | Step::Stays);
         assert_eq!(stopped, told.iter().filter(is_end).count());
         told
+    }
+
+    /// The same, with how many jobs it has found.
+    fn restart_all(&self) -> (Vec<Leftover>, usize) {
+        let mut told = Vec::new();
+        let stopped = self.open().stop_leftovers(&mut |leftover| told.push(leftover), &mut sleep);
+        (told, stopped)
     }
 
     /// A job of a pmtr that was killed after it had started it.
@@ -559,6 +668,28 @@ impl House {
         let header = Header { era: era(header.era), ..header };
         let blocks = [header.encode(), record.encode(&header.era, 0)];
         fs::write(self.file(), blocks.concat()).unwrap();
+    }
+
+    /// Writes the state file anew as pmtr 2.0.0 wrote it.
+    fn rewrite_as_version_1(&self) {
+        let bytes = fs::read(self.file()).unwrap();
+        let header = Header::decode(&bytes).unwrap();
+        let magic = *b"pmtr st\x01";
+        let mut block = header.encode();
+        block[8..16].copy_from_slice(&magic);
+        block[56..].fill(0);
+        let sealed = |mut block: [u8; BLOCK_BYTES], place: Digest| {
+            let sum = place.with(&block[8..]).value().to_le_bytes();
+            block[..8].copy_from_slice(&sum);
+            block
+        };
+        let mut old = sealed(block, Digest::new()).to_vec();
+        for (slot, block) in (0..u16::MAX).zip(bytes.chunks_exact(BLOCK_BYTES).skip(1)) {
+            let place = Digest::new().with(&magic).with(&header.era.boot);
+            let place = place.with(&header.era.namespace.to_le_bytes()).with(&slot.to_le_bytes());
+            old.extend(sealed(block.try_into().unwrap(), place));
+        }
+        fs::write(self.file(), old).unwrap();
     }
 
     /// This test program in another role.
@@ -784,7 +915,7 @@ fn no_proc(dir: &Path) -> ! {
     let mut state = open(dir);
     assert_eq!(state.warning(), Some(&Warning::NoProc));
     state.started(0, &Name::new(b"web"), 2, now(), now());
-    assert_eq!(state.stop_leftovers(&mut |_| ()), 0);
+    assert_eq!(state.stop_leftovers(&mut |_| (), &mut sleep), 0);
     // SAFETY: the child only tries the lock.
     let ForkResult::Parent { child } = unsafe { fork() }.unwrap() else {
         let second = State::open(Some(&dir.join("state")), &dir.join("pmtr.conf"));

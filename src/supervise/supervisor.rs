@@ -109,6 +109,12 @@ impl Supervisor {
         self.table.slot_of_pid(pid).map(|slot| self.table.id(slot))
     }
 
+    /// All jobs of which something runs, or waits to be reaped, each with the id of its session.
+    pub fn sessions(&self) -> impl Iterator<Item = (JobId, i32)> + '_ {
+        let sessions = self.table.slots().map(|slot| (slot, self.table.state(slot).number()));
+        sessions.filter_map(|(slot, number)| Some((self.table.id(slot), number?)))
+    }
+
     /// Returns true if the process is the ended first one of a session of which something is left:
     /// until it is reaped nobody else can have its number.
     pub fn keeps(&self, pid: i32) -> bool {

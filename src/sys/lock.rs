@@ -43,7 +43,7 @@ pub fn lock(file: BorrowedFd<'_>) -> Lock {
 fn try_lock(file: BorrowedFd<'_>) -> Lock {
     match fcntl(file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))) {
         Ok(_) => Lock::Taken,
-        Err(error @ (Errno::EACCES | Errno::EAGAIN)) => match writer(file) {
+        Err(error @ (Errno::EACCES | Errno::EAGAIN)) => match holder(file) {
             Some(pid) => Lock::Held { pid },
             None => Lock::Impossible(error),
         },
@@ -51,8 +51,9 @@ fn try_lock(file: BorrowedFd<'_>) -> Lock {
     }
 }
 
-/// Who has a write lock. A read lock, which whoever may read the file can take, counts for nothing.
-fn writer(file: BorrowedFd<'_>) -> Option<i32> {
+/// Returns the process that has a write lock: 0 if it is not of this process's PID namespace, negative for a lock
+/// that belongs to no process. A read lock, which whoever may read the file can take, counts for nothing.
+pub fn holder(file: BorrowedFd<'_>) -> Option<i32> {
     let mut found = whole_file(libc::F_RDLCK);
     fcntl(file, FcntlArg::F_GETLK(&mut found)).ok()?;
     (i32::from(found.l_type) != libc::F_UNLCK).then_some(found.l_pid)

@@ -15,6 +15,8 @@ pub enum Token {
     Failures,
     /// The inotify descriptor.
     Watch,
+    /// The inotify descriptor of the state file.
+    State,
     /// The syslog socket takes records again.
     Syslog,
     /// Standard error takes records again.
@@ -131,6 +133,7 @@ fn encode(token: Token) -> u64 {
         Token::Syslog => 4,
         Token::Stderr => 5,
         Token::Lookout => 6,
+        Token::State => 7,
         Token::Udp(row) => UDP | u64::from(row),
         Token::Stream(row) => STREAM | u64::from(row),
     }
@@ -146,6 +149,7 @@ fn decode(data: u64) -> Token {
         4 => Token::Syslog,
         5 => Token::Stderr,
         6 => Token::Lookout,
+        7 => Token::State,
         udp if udp & UDP != 0 => Token::Udp(udp as u16),
         stream => Token::Stream((stream ^ STREAM) as u16),
     }

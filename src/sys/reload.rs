@@ -25,11 +25,20 @@ impl Shell {
         if let Some(warning) = self.state.warning() {
             tell::warning!("{warning}");
         }
-        self.state.stop_leftovers(&mut |leftover| tell::warning!("{leftover}"));
-        tell::info!("pmtr: starting");
-        self.apply();
+        self.stop_leftovers();
+        if !self.supervisor.is_leaving() {
+            tell::info!("pmtr: starting");
+            self.apply();
+        }
         self.tidy();
         Ok(())
+    }
+
+    /// Whoever asks pmtr to leave meanwhile is heard; then no job is started any more.
+    fn stop_leftovers(&mut self) {
+        let Shell { state, signals, supervisor, .. } = self;
+        let mut pause = |pause| Shell::hear_while_starting(signals, supervisor, pause);
+        state.stop_leftovers(&mut |leftover| tell::warning!("{leftover}"), &mut pause);
     }
 
     /// Looks at the files if something hinted at a change and it is quiet since.

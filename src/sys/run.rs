@@ -25,6 +25,7 @@ use crate::short::Short;
 use crate::supervise::{Action, Errno, Event, ExitStatus, JobId, Stage, StopSignal, Supervisor};
 use crate::time::Instant;
 use core::time::Duration;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::Signal;
 
@@ -37,7 +38,7 @@ pub struct Shell {
     pub(super) supervisor: MutexGuard<'static, Supervisor>,
     streams: MutexGuard<'static, Streams>,
     pub(super) poller: Poller,
-    signals: Signals,
+    pub(super) signals: Signals,
     timer: Timer,
     spawner: Spawner,
     pub(super) files: MutexGuard<'static, Files>,
@@ -73,7 +74,7 @@ impl Shell {
     ) -> io::Result<Self> {
         let is_adopting = adopt_orphans();
         files.watch.start();
-        let shell = Shell {
+        let mut shell = Shell {
             supervisor,
             streams,
             poller: Poller::new()?,
@@ -94,6 +95,7 @@ impl Shell {
             was_deep: true,
         };
         shell.register()?;
+        shell.state.watch(&shell.poller);
         Ok(shell)
     }
 
@@ -131,6 +133,7 @@ impl Shell {
         if self.rest.look(now) {
             self.leave(now);
         }
+        self.was_deep |= self.state.look(now, &self.supervisor, &self.poller);
         self.udp.turn(now, &self.supervisor, &self.poller, is_more_to_do);
         let is_more_to_read = self.streams.turn(now, &self.poller);
         self.hear_of_streams();
@@ -169,7 +172,7 @@ impl Shell {
         let supervisor = self.supervisor.next_deadline();
         let rest =
             [self.files.watch.deadline(), self.streams.deadline(), log::deadline(), self.leaving];
-        let last = [supervisor, self.udp.deadline(), self.rest.deadline()];
+        let last = [supervisor, self.udp.deadline(), self.rest.deadline(), self.state.deadline()];
         rest.into_iter().chain(last).flatten().min()
     }
 
@@ -182,7 +185,9 @@ impl Shell {
     fn on_ready(&mut self, token: Token) {
         let now = clock::now();
         // Lines of jobs alone do not need much, and come often.
-        self.was_deep |= !matches!(token, Token::Stream(_) | Token::Syslog | Token::Stderr);
+        let is_shallow =
+            matches!(token, Token::Stream(_) | Token::State | Token::Syslog | Token::Stderr);
+        self.was_deep |= !is_shallow;
         match token {
             Token::Signals => self.on_signals(now),
             Token::Timer => {
@@ -197,8 +202,31 @@ impl Shell {
                 self.troubles.note(Part::Watch, read);
             }
             Token::Syslog | Token::Stderr | Token::Lookout => log::ready(token, now, &self.poller),
+            Token::State => {
+                let heard = self.state.hear(now);
+                self.troubles.note(Part::State, heard);
+            }
             Token::Udp(position) => self.udp.ready(position, &mut self.supervisor, now),
             Token::Stream(row) => self.streams.readable(row),
+        }
+    }
+
+    /// Hears signals while the start waits, for at most `pause`. One that ends pmtr is logged at once; what else
+    /// they ask for comes of itself when the loop begins.
+    pub(super) fn hear_while_starting(
+        signals: &Signals,
+        supervisor: &mut Supervisor,
+        pause: Duration,
+    ) {
+        log::flush(clock::now(), None);
+        let mut ready = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
+        let _ = poll(&mut ready, timeout);
+        while let Ok(Some(request)) = signals.next() {
+            if let Request::Leave(signal) = request {
+                supervisor.handle(clock::now(), Event::Shutdown { signal });
+                log::flush(clock::now(), None);
+            }
         }
     }
 

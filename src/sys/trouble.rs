@@ -31,6 +31,8 @@ pub(super) enum Part {
     Failures,
     /// Reading what has become of files.
     Watch,
+    /// Reading what has become of the state file.
+    State,
     /// Learning which children have ended.
     Ended,
     /// Taking them in.
@@ -98,6 +100,7 @@ impl Part {
             Part::Reap => 7,
             Part::Output(_) => 8,
             Part::Sessions => 9,
+            Part::State => 10,
         }
     }
 }
@@ -111,6 +114,7 @@ impl fmt::Display for Part {
             Part::Alarm => f.write_str("cannot arm the timer"),
             Part::Failures => f.write_str("cannot read why jobs do not start"),
             Part::Watch => f.write_str("cannot read which files have changed"),
+            Part::State => f.write_str("cannot read what has become of the state file"),
             Part::Ended => f.write_str("cannot learn which processes have ended"),
             Part::Reap => f.write_str("cannot reap a process"),
             Part::Sessions => f.write_str("cannot look for what ended jobs have left"),

@@ -2,13 +2,16 @@
 
 use pmtr::name::Name;
 use pmtr::process::{Process, Ticks};
-use pmtr::state::{Digest, Era, Header, Record, BLOCK_BYTES, SHORT_NAME_BYTES};
+use pmtr::state::{Digest, Era, Header, Owner, Record, BLOCK_BYTES, SHORT_NAME_BYTES};
 use pmtr::time::Instant;
 
 type Block = [u8; BLOCK_BYTES];
 
-/// The first version's mark, which the checksum of a record begins with.
-const MAGIC: &[u8] = b"pmtr st\x01";
+/// This version's mark, which the checksum of a record begins with.
+const MAGIC: &[u8] = b"pmtr st\x02";
+
+/// That of the first version.
+const OLD_MAGIC: &[u8] = b"pmtr st\x01";
 
 /// `_SC_CLK_TCK` of all that Linux runs on but old Alphas, and another value.
 const TICKS_PER_SEC: [u64; 2] = [100, 1024];
@@ -17,16 +20,23 @@ const TICKS_PER_SEC: [u64; 2] = [100, 1024];
 /// checksum, with processes, and a line of /proc.
 pub fn check(data: &[u8]) {
     let mut data = Bytes { rest: data };
-    let era = Era { boot: [data.byte(); 16], namespace: u64::from(data.byte() % 2) };
+    let (boot, namespace) = ([data.byte(); 16], data.byte());
+    let init = Ticks(u64::from(namespace >> 1 & 1));
+    let era = Era { boot, namespace: u64::from(namespace % 2), init };
     check_file(data.rest, &era);
     check_line(data.rest);
     let blocks: Vec<Block> = (0..1 + data.byte() % 8).map(|slot| data.block(&era, slot)).collect();
     let processes: Vec<Process> = (0..data.byte() % 8).map(|_| data.process()).collect();
     let per_sec = TICKS_PER_SEC[usize::from(data.byte() % 2)];
+    let alive = Record::last_sign(blocks.iter().copied(), &era);
+    check_versions(&blocks, &era);
     for record in Record::all(blocks.into_iter(), &era) {
         check_record(&record, &era);
-        let found: Vec<i32> = record.remains(&processes, per_sec).collect();
-        assert_eq!(found, remains(&record, &processes, per_sec));
+        assert!(record.after <= alive, "it lived when it wrote that");
+        let is_ended = record.owner(&processes, per_sec, alive) == Owner::Job;
+        let remains = record.remains(&processes).filter(|_| is_ended);
+        let found: Vec<i32> = remains.map(|process| process.pid).collect();
+        assert_eq!(found, ended(&record, &processes, per_sec, alive));
     }
     check_process(&mut data);
 }
@@ -52,6 +62,20 @@ fn check_record(record: &Record, era: &Era) {
     assert_eq!(Record::decode(&record.encode(era, 7), era, 7).as_ref(), Some(record));
 }
 
+/// Nothing is a record of both versions, nor of two eras.
+fn check_versions(blocks: &[Block], era: &Era) {
+    let elsewhere = Era { init: Ticks(era.init.0 + 1), ..*era };
+    for record in Record::all_of_version_1(blocks.iter().copied(), era) {
+        assert!(record.pid > 1, "{record:?}");
+    }
+    for (slot, block) in (0..).zip(blocks.iter().skip(1)) {
+        let file = [[0; BLOCK_BYTES], *block];
+        let is_new = Record::decode(block, era, slot).is_some();
+        let is_old = Record::all_of_version_1(file.into_iter(), era).next().is_some();
+        assert!(!(is_new && (is_old || Record::decode(block, &elsewhere, slot).is_some())));
+    }
+}
+
 /// Any bytes are a line of /proc/PID/stat, or none.
 fn check_line(line: &[u8]) {
     let _ = Process::parse(line);
@@ -69,26 +93,27 @@ fn check_process(data: &mut Bytes<'_>) {
     assert_eq!(Process::parse(&line), Some(process));
 }
 
-/// Which processes are the job's, in other words than the program has.
-fn remains(record: &Record, processes: &[Process], per_sec: u64) -> Vec<i32> {
+/// Which processes are ended, in other words than the program has.
+fn ended(record: &Record, processes: &[Process], per_sec: u64, alive: Instant) -> Vec<i32> {
     let ticks =
         |at: Instant| (u128::from(at.as_nanos()) * u128::from(per_sec) / 1_000_000_000) as u64;
     let earliest = ticks(record.before).saturating_sub(2);
-    let latest = ticks(record.after).saturating_add(2);
-    let leader = processes.iter().find(|process| process.pid == record.pid);
-    let since = match leader {
-        Some(leader) if leader.started.0 < earliest || leader.started.0 > latest => return vec![],
-        Some(leader) => leader.started.0,
-        None => earliest,
-    };
-    let mut found = Vec::new();
-    for process in processes {
-        let is_its = process.pid == record.pid || process.session == record.pid;
-        if is_its && !process.ended && process.started.0 >= since {
-            found.push(process.pid);
+    let is_convicted = match processes.iter().find(|process| process.pid == record.pid) {
+        Some(leader) => {
+            let latest = ticks(record.after).saturating_add(2);
+            leader.started.0 >= earliest && leader.started.0 <= latest
         }
-    }
-    found
+        None => {
+            let latest = ticks(alive).saturating_add(2);
+            let of_it: Vec<&Process> =
+                processes.iter().filter(|p| p.session == record.pid).collect();
+            of_it.iter().all(|process| process.started.0 >= earliest)
+                && of_it.iter().any(|process| process.started.0 <= latest)
+        }
+    };
+    let is_its = |p: &&Process| p.pid == record.pid || p.session == record.pid;
+    let found = processes.iter().filter(is_its).filter(|process| !process.ended);
+    found.filter(|_| is_convicted).map(|process| process.pid).collect()
 }
 
 /// Bytes that are taken for one thing after the other; zeros when there are no more.
@@ -135,11 +160,13 @@ impl Bytes<'_> {
     fn block(&mut self, era: &Era, position: u8) -> Block {
         // The header is the first block, and none of the slots.
         let slot = u16::from(position.saturating_sub(1));
-        match self.byte() % 6 {
+        match self.byte() % 8 {
             0 => [0; BLOCK_BYTES],
             1 | 2 => self.record().encode(era, slot),
             3 => self.damaged(era, slot),
             4 => self.record().encode(&Era { namespace: era.namespace + 1, ..*era }, slot),
+            5 => Record::encode_end(Instant::from_nanos(self.time()), era, slot),
+            6 => self.old(era, slot),
             _ => self.forged(era, slot),
         }
     }
@@ -167,7 +194,18 @@ impl Bytes<'_> {
     fn forged(&mut self, era: &Era, slot: u16) -> Block {
         let mut block: Block = self.take();
         let place = Digest::new().with(MAGIC).with(&era.boot).with(&era.namespace.to_le_bytes());
+        let place = place.with(&era.init.0.to_le_bytes());
         let sum = place.with(&slot.to_le_bytes()).with(&block[8..]).value();
+        block[..8].copy_from_slice(&sum.to_le_bytes());
+        block
+    }
+
+    /// A record of the first version.
+    fn old(&mut self, era: &Era, slot: u16) -> Block {
+        let mut block = self.record().encode(era, slot);
+        let place = Digest::new().with(OLD_MAGIC).with(&era.boot);
+        let place = place.with(&era.namespace.to_le_bytes()).with(&slot.to_le_bytes());
+        let sum = place.with(&block[8..]).value();
         block[..8].copy_from_slice(&sum.to_le_bytes());
         block
     }

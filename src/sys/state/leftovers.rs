@@ -1,15 +1,22 @@
 //! Finding and stopping what a killed pmtr left. All of this is start-up.
 
 use super::super::clock;
-use super::super::std::{fmt, format, fs, io, io::Read, path::Path, prelude::v1::*, thread};
+use super::super::std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use super::super::std::{fmt, fs, io, prelude::v1::*};
+use super::here::{process, ticks_per_sec};
+use super::{blocks, header, wait_for, Own};
 use crate::name::Name;
 use crate::process::Process;
-use crate::state::Record;
+use crate::state::{Owner, Record};
+use crate::time::Instant;
+use core::ffi::{c_int, c_long};
 use core::time::Duration;
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{kill, Signal};
-use nix::unistd::{getpid, sysconf, Pid, SysconfVar};
+use nix::unistd::{getpid, Pid};
 
-/// From SIGTERM to SIGKILL, as for every job.
+/// From the first SIGTERM to SIGKILL, as for every job.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// From SIGKILL to giving up.
@@ -29,29 +36,84 @@ pub struct Leftover {
     pub step: Step,
 }
 
-/// What is told of a leftover job.
+/// What is reported of a leftover job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Its first process is sent SIGTERM.
     Term,
+    /// Its first process is gone; what is left of its session is sent SIGTERM.
+    TermRest,
     /// All that is left of its session is sent SIGKILL.
     Kill,
     /// Nothing is left.
     Gone,
     /// Something is left that SIGKILL does not end.
     Stays,
+    /// A session of its number runs, and nothing proves that it is the job's.
+    Doubtful,
+    /// An older pmtr recorded it, too vaguely to end anything.
+    Old,
 }
 
 impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Leftover { name, pid, step } = self;
-        match step {
-            Step::Term => write!(f, "sending SIGTERM to job {name} [{pid}], left by a killed pmtr"),
-            Step::Kill => write!(f, "sending SIGKILL to job {name} [{pid}], left by a killed pmtr"),
-            Step::Gone => write!(f, "job {name} [{pid}], left by a killed pmtr, is gone"),
-            Step::Stays => {
-                write!(f, "job {name} [{pid}], left by a killed pmtr, cannot be stopped")
+        let before = match step {
+            Step::Term => "sending SIGTERM to ",
+            Step::TermRest => "sending SIGTERM to what is left of ",
+            Step::Kill => "sending SIGKILL to ",
+            Step::Gone | Step::Stays | Step::Doubtful | Step::Old => "",
+        };
+        let after = match step {
+            Step::Term | Step::TermRest | Step::Kill => "",
+            Step::Gone => ", is gone",
+            Step::Stays => ", cannot be stopped",
+            Step::Doubtful => {
+                ": a session of this number is left alone, as nothing proves that it is the job's; \
+                 the job may run twice"
             }
+            Step::Old => {
+                ", is recorded by an older version: it is left alone, and the job may run twice"
+            }
+        };
+        write!(f, "{before}job {name} [{pid}], left by a killed pmtr{after}")
+    }
+}
+
+/// What is recorded of a killed pmtr, on this time namespace's clock.
+pub(super) struct Left {
+    records: Vec<Record>,
+    /// A moment at which that pmtr lived.
+    alive: Instant,
+    /// The records of an older version.
+    old: Vec<Record>,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Left { records: Vec::new(), alive: Instant::BOOT, old: Vec::new() }
+    }
+}
+
+impl Left {
+    /// Reads a file. The header tells whether there may be more in a moment.
+    pub(super) fn read(&mut self, file: &OwnedFd, own: &Own) {
+        let era = &own.header.era;
+        if let Some(header) = header(file).filter(|header| header.era == *era) {
+            wait_for(&header);
+        }
+        let here = |record: Record| record.shifted(own.ahead);
+        self.records.extend(Record::all(blocks(file), era).map(here));
+        let alive = Record::last_sign(blocks(file), era).on_clock(own.ahead);
+        self.alive = self.alive.max(alive);
+        self.old.extend(Record::all_of_version_1(blocks(file), era));
+    }
+
+    /// Both files of a configuration say the same.
+    pub(super) fn sort(&mut self) {
+        for records in [&mut self.records, &mut self.old] {
+            records.sort_unstable_by_key(|record| (record.pid, record.before));
+            records.dedup();
         }
     }
 }
@@ -66,8 +128,15 @@ pub(super) struct Stopped {
 }
 
 /// Stops what is left of the recorded jobs.
-pub(super) fn stop(records: Vec<Record>, report: &mut dyn FnMut(Leftover)) -> Stopped {
-    let mut jobs: Vec<Job> = records.into_iter().map(Job::new).collect();
+pub(super) fn stop(
+    left: Left,
+    report: &mut dyn FnMut(Leftover),
+    pause: &mut dyn FnMut(Duration),
+) -> Stopped {
+    report_old(&left.old, report);
+    let alive = left.alive;
+    let mut jobs: Vec<Job> =
+        left.records.into_iter().map(|record| Job::new(record, alive)).collect();
     let began = clock::now();
     let mut found = 0;
     while !jobs.is_empty() {
@@ -79,18 +148,26 @@ pub(super) fn stop(records: Vec<Record>, report: &mut dyn FnMut(Leftover)) -> St
         }
         found += take_gone(&mut jobs);
         if waited > GRACE + PATIENCE {
-            jobs.iter().for_each(|job| report(job.told(Step::Stays)));
+            jobs.iter().for_each(|job| report(job.reported(Step::Stays)));
             let stay: Vec<Record> = jobs.into_iter().map(|job| job.record).collect();
             return Stopped { count: found + stay.len(), stay };
         }
-        thread::sleep(if jobs.is_empty() { Duration::ZERO } else { PAUSE });
+        pause(if jobs.is_empty() { Duration::ZERO } else { PAUSE });
     }
     Stopped { count: found, ..Stopped::default() }
 }
 
-/// Forgets what is gone; returns how much of it had been there.
+/// Nothing is ended because of a record of an older version, and no job of it is doubled without a word.
+fn report_old(old: &[Record], report: &mut dyn FnMut(Leftover)) {
+    let processes = if old.is_empty() { Vec::new() } else { all_processes().unwrap_or_default() };
+    for record in old.iter().filter(|record| record.remains(&processes).next().is_some()) {
+        report(Leftover { name: record.name, pid: record.pid, step: Step::Old });
+    }
+}
+
+/// Forgets what is gone or nobody's business; returns how much of it had been there.
 fn take_gone(jobs: &mut Vec<Job>) -> usize {
-    let gone = |job: &Job| job.missed >= Job::LOOKS;
+    let gone = |job: &Job| job.missed >= Job::LOOKS || job.doubted >= Job::LOOKS;
     let were_there = jobs.iter().filter(|job| gone(job) && job.step.is_some()).count();
     jobs.retain(|job| !gone(job));
     were_there
@@ -99,10 +176,18 @@ fn take_gone(jobs: &mut Vec<Job>) -> usize {
 /// A recorded job that may still be there.
 struct Job {
     record: Record,
+    /// When the killed pmtr is known to have lived; the end of time once the session was found to be the job's.
+    alive: Instant,
     /// What was done about it; none as long as nothing of it was seen.
     step: Option<Step>,
+    /// After what time the first SIGTERM was sent.
+    asked_at: Duration,
+    /// What has been sent SIGTERM.
+    asked: Vec<Process>,
     /// How many times in a row nothing of it was seen.
     missed: u8,
+    /// How many times in a row it was not to be told whose its session is.
+    doubted: u8,
 }
 
 impl Job {
@@ -110,8 +195,9 @@ impl Job {
     /// while: a process can be made behind one's back by another that ends in front.
     const LOOKS: u8 = 2;
 
-    fn new(record: Record) -> Self {
-        Job { record, step: None, missed: 0 }
+    fn new(record: Record, alive: Instant) -> Self {
+        let (asked_at, asked) = (Duration::ZERO, Vec::new());
+        Job { record, alive, step: None, asked_at, asked, missed: 0, doubted: 0 }
     }
 
     fn advance(
@@ -120,54 +206,91 @@ impl Job {
         waited: Duration,
         report: &mut dyn FnMut(Leftover),
     ) {
-        let remains = self.remains(processes);
-        self.missed = if remains.is_empty() { self.missed + 1 } else { 0 };
-        if self.missed == 0 {
+        let owner = self.record.owner(processes, ticks_per_sec(), self.alive);
+        let remains = if owner == Owner::Job { self.remains(processes) } else { Vec::new() };
+        self.doubted = if owner == Owner::Unknown { self.doubted + 1 } else { 0 };
+        let is_missed = remains.is_empty() && owner != Owner::Unknown;
+        self.missed = if is_missed { self.missed + 1 } else { 0 };
+        if !remains.is_empty() {
+            // It stays the job's while there is anything of it.
+            self.alive = Instant::from_nanos(u64::MAX);
             self.push(&remains, waited, report);
         } else if self.missed == Self::LOOKS && self.step.is_some() {
-            report(self.told(Step::Gone));
+            report(self.reported(Step::Gone));
+        } else if self.doubted == Self::LOOKS {
+            report(self.reported(Step::Doubtful));
         }
     }
 
     /// Does what is next.
-    fn push(&mut self, remains: &[i32], waited: Duration, report: &mut dyn FnMut(Leftover)) {
-        let first_runs = remains.contains(&self.record.pid);
+    fn push(&mut self, remains: &[Process], waited: Duration, report: &mut dyn FnMut(Leftover)) {
+        let first = remains.iter().find(|process| process.pid == self.record.pid);
         let step = match self.step {
-            None if first_runs => Step::Term,
-            Some(Step::Term) if first_runs && waited < GRACE => return,
-            Some(_) | None => Step::Kill,
+            Some(_) if waited >= self.asked_at + GRACE => Step::Kill,
+            Some(_) | None if first.is_some() => Step::Term,
+            Some(_) | None => Step::TermRest,
         };
-        if self.step.replace(step) != Some(step) {
-            report(self.told(step));
+        if self.step.is_none() {
+            self.asked_at = waited;
         }
-        match step {
-            Step::Term => send(self.record.pid, Signal::SIGTERM),
-            Step::Kill | Step::Gone | Step::Stays => {
-                remains.iter().for_each(|pid| send(*pid, Signal::SIGKILL))
-            }
+        if self.step.replace(step) != Some(step) {
+            report(self.reported(step));
+        }
+        match (step, first) {
+            (Step::Kill, _) => remains.iter().for_each(|process| send(process, Signal::SIGKILL)),
+            (_, Some(first)) => self.ask(first),
+            (_, None) => remains.iter().for_each(|process| self.ask(process)),
+        }
+    }
+
+    fn ask(&mut self, process: &Process) {
+        if !self.asked.contains(process) {
+            self.asked.push(*process);
+            send(process, Signal::SIGTERM);
         }
     }
 
     /// This process may be of the session, if a leftover job has started it.
-    fn remains(&self, processes: &[Process]) -> Vec<i32> {
+    fn remains(&self, processes: &[Process]) -> Vec<Process> {
         let this = getpid().as_raw();
-        self.record.remains(processes, ticks_per_sec()).filter(|pid| *pid != this).collect()
+        self.record.remains(processes).filter(|process| process.pid != this).copied().collect()
     }
 
-    fn told(&self, step: Step) -> Leftover {
+    fn reported(&self, step: Step) -> Leftover {
         Leftover { name: self.record.name, pid: self.record.pid, step }
     }
 }
 
-/// What is gone meanwhile needs no signal; what may not be killed shows in that it stays.
-fn send(pid: i32, signal: Signal) {
-    let _ = kill(Pid::from_raw(pid), signal);
+/// Signals a process if it is still the one that was seen. What is gone meanwhile needs no signal; what may
+/// not be killed shows in that it stays.
+fn send(seen: &Process, signal: Signal) {
+    // SAFETY: takes and returns numbers only.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, seen.pid, 0) };
+    let is_it = process(seen.pid)
+        .is_some_and(|now| (now.session, now.started) == (seen.session, seen.started));
+    match Errno::result(opened) {
+        Ok(fd) => {
+            let fd = own_fd(fd);
+            if is_it {
+                send_to(&fd, signal);
+            }
+        }
+        Err(Errno::ESRCH) => {}
+        // A kernel before 5.3, or a filter: the number may be another's in a moment, but only just.
+        Err(_) if is_it => drop(kill(Pid::from_raw(seen.pid), signal)),
+        Err(_) => {}
+    }
 }
 
-/// `_SC_CLK_TCK` of sysconf(3): 100 on all that Linux runs on but old Alphas.
-fn ticks_per_sec() -> u64 {
-    let known = sysconf(SysconfVar::CLK_TCK).ok().flatten();
-    known.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(100)
+fn own_fd(fd: c_long) -> OwnedFd {
+    // SAFETY: the kernel has just made it, for nobody else.
+    unsafe { OwnedFd::from_raw_fd(fd as c_int) }
+}
+
+fn send_to(process: &OwnedFd, signal: Signal) {
+    let (fd, signal, none) = (process.as_raw_fd() as c_long, signal as c_long, 0 as c_long);
+    // SAFETY: takes numbers, and no information at a null pointer.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, none) };
 }
 
 /// Everything that runs, as /proc shows it.
@@ -179,25 +302,4 @@ fn all_processes() -> io::Result<Vec<Process>> {
         processes.extend(pid.and_then(process));
     }
     Ok(processes)
-}
-
-/// The process with an id; none if there is none.
-pub(super) fn process(pid: i32) -> Option<Process> {
-    process_at(format!("/proc/{pid}/stat"))
-}
-
-/// The process of a file such as /proc/self/stat.
-pub(super) fn process_at(stat: impl AsRef<Path>) -> Option<Process> {
-    let mut line = [0; PROC_BYTES];
-    Process::parse(beginning(stat, &mut line)?)
-}
-
-/// More than there can be before the last field of /proc/PID/stat that matters.
-pub(super) const PROC_BYTES: usize = 1024;
-
-/// The beginning of a file of /proc, as far as it fits: fs::read would leave a
-/// second page of the heap in use.
-pub(super) fn beginning(path: impl AsRef<Path>, bytes: &mut [u8; PROC_BYTES]) -> Option<&[u8]> {
-    let len = fs::File::open(path).ok()?.read(bytes).ok()?;
-    Some(&bytes[..len])
 }

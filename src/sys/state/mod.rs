@@ -2,7 +2,8 @@
 //! when pmtr itself is killed.
 //!
 //! The file is locked as long as pmtr lives, so a second pmtr on the same
-//! configuration learns who is first ([`State::open`]). It holds a record for
+//! configuration learns who is first ([`State::open`]). Whoever removes the file, or its directory, takes
+//! that away: it is made again at once (`keep`). It holds a record for
 //! every running job ([`crate::state`]), so the next pmtr finds what a killed
 //! one left, and stops it before it starts the jobs anew
 //! ([`State::stop_leftovers`]).
@@ -15,38 +16,42 @@
 //! As process 1 there is nothing to find: the kernel ends a PID namespace with
 //! its process 1 (pid_namespaces(7)).
 
+mod claim;
+mod here;
+mod keep;
 mod leftovers;
 mod place;
+mod presence;
 
+pub use keep::Loss;
 pub use leftovers::{Leftover, Step};
 pub use place::{Warning, Why};
 
 use super::clock;
 use super::daemon::is_process_one;
-use super::errno::Meaning;
-use super::lock::{lock, Lock};
 use super::std::{
-    fmt, fs,
+    fmt,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     prelude::v1::*,
     thread, vec,
 };
-use super::tell;
 use crate::limits::MAX_JOBS;
 use crate::name::Name;
-use crate::process::Process;
 use crate::state::{offset, Era, Header, Record, BLOCK_BYTES};
 use crate::time::Instant;
+use claim::Claim;
 use core::time::Duration;
+use here::{process, Here};
+use keep::Keep;
+use leftovers::Left;
 use nix::errno::Errno;
 use nix::libc::off_t;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{ftruncate, getpid, getppid};
-use place::Place;
+use place::{Place, StateFile};
 
 /// How many names a configuration can have: the given one, and the one behind all links.
 const NAMES: usize = 2;
@@ -57,12 +62,23 @@ const NAMES: usize = 2;
 /// link's name, which stays when the link is changed to point elsewhere, and
 /// one by the file's, which others may use to name it. Both say the same.
 pub struct State {
-    files: [Option<OwnedFd>; NAMES],
+    place: Place,
+    files: [Option<StateFile>; NAMES],
     /// None where processes cannot be told apart: nothing is recorded.
-    era: Option<Era>,
-    left: Vec<Record>,
+    own: Option<Own>,
+    left: Left,
+    /// What could not be stopped, and stays recorded.
+    stay: Vec<Record>,
     warning: Option<Warning>,
-    is_failing: bool,
+    keep: Keep,
+}
+
+/// What this pmtr writes of itself.
+#[derive(Clone, Copy)]
+struct Own {
+    header: Header,
+    /// As [`Here::ahead`].
+    ahead: i64,
 }
 
 impl State {
@@ -73,12 +89,14 @@ impl State {
     /// has a [`warning`](Self::warning). To be called in the process that will
     /// supervise, as locks of fcntl(2) do not survive a fork.
     pub fn open(dir: Option<&Path>, config: &Path) -> Result<State, Refused> {
-        let mut state = State::without_file();
-        let claimed = Place::open(dir).and_then(|place| state.claim(&place, config));
-        match claimed {
-            Ok(None) => state.take_over(),
+        let here = Here::look();
+        let mut state = State::without_file(dir);
+        match state.claim(config, here.as_ref().map(|here| &here.era)) {
+            Ok(None) => state.take_over(here),
             Ok(Some(refused)) => return Err(refused),
-            Err(warning) => state = State { warning: Some(warning), ..State::without_file() },
+            Err(warning) => {
+                state = State { warning: Some(warning), ..State::without_file(dir) };
+            }
         }
         Ok(state)
     }
@@ -89,35 +107,44 @@ impl State {
         self.warning.as_ref().filter(|_| !is_process_one())
     }
 
-    /// Stops what a killed pmtr has left of its jobs, and waits for its end: SIGTERM to each
-    /// job's first process, SIGKILL to that after ten seconds, and to the rest of its session
-    /// as soon as the first process is gone. Tells each step, and returns how many jobs there were.
+    /// Stops what a killed pmtr has left of its jobs, and waits for its end, as a running job is stopped: SIGTERM to
+    /// each job's first process, then to what that leaves of its session, and SIGKILL to all of
+    /// it ten seconds after the first SIGTERM. Reports each step, and returns how many jobs there were.
     ///
-    /// For start-up: blocks for up to 15 seconds. What cannot be killed by
-    /// then (uninterruptible, or not permitted) is told, and left for the next pmtr to try.
-    pub fn stop_leftovers(&mut self, report: &mut dyn FnMut(Leftover)) -> usize {
-        let left = core::mem::take(&mut self.left);
-        let left = if is_process_one() { vec![] } else { left };
-        let stopped = leftovers::stop(left, report);
-        self.forget_all_but(&stopped.stay);
+    /// For start-up: takes up to 15 seconds, in which it does nothing but look and `pause`. What cannot
+    /// be killed by then (uninterruptible, or not permitted) is reported, and left for the next pmtr to try.
+    pub fn stop_leftovers(
+        &mut self,
+        report: &mut dyn FnMut(Leftover),
+        pause: &mut dyn FnMut(Duration),
+    ) -> usize {
+        let mut left = core::mem::take(&mut self.left);
+        if is_process_one() {
+            left = Left::default();
+        }
+        let ahead = self.own.map_or(0, |own| own.ahead);
+        let stopped = leftovers::stop(left, report, pause);
+        self.stay = stopped.stay.into_iter().map(|record| record.shifted(-ahead)).collect();
+        self.forget_all_but_what_stays();
         stopped.count
     }
 
     /// Old records name processes which are no more. Those of what is there still are kept behind
     /// the records of all jobs, where no job's will be written.
-    fn forget_all_but(&mut self, stay: &[Record]) {
-        let mut end = BLOCK_BYTES as u64;
-        for (slot, record) in (MAX_JOBS as u16..).zip(stay) {
-            let Some(era) = &self.era else { break };
-            let written = put(self.files(), &record.encode(era, slot), offset(slot));
-            self.complain_once(written);
-            end = offset(slot + 1);
+    fn forget_all_but_what_stays(&mut self) {
+        let end = BLOCK_BYTES as u64;
+        let Some(own) = &self.own else { return };
+        let slots = MAX_JOBS as u16..;
+        let written = slots.zip(&self.stay).try_fold(end, |_, (slot, record)| {
+            put(self.files(), &record.encode(&own.header.era, slot), offset(slot))?;
+            Ok(offset(slot + 1))
+        });
+        self.complain_once(written.map(drop));
+        if !self.stay.is_empty() {
+            (0..MAX_JOBS as u16).for_each(|slot| self.write(slot, &[0; BLOCK_BYTES]));
         }
-        if !stay.is_empty() {
-            (0..MAX_JOBS as u16).for_each(|slot| self.ended(slot));
-        }
-        for file in self.files.iter().flatten() {
-            let _ = ftruncate(file, end as off_t);
+        for file in self.files().into_iter().flatten() {
+            let _ = ftruncate(file, written.unwrap_or(end) as off_t);
         }
     }
 
@@ -131,36 +158,50 @@ impl State {
 
     /// Records that the job in `slot` has ended. As for [`started`](Self::started).
     pub fn ended(&mut self, slot: u16) {
-        let written = put(self.files(), &[0; BLOCK_BYTES], offset(slot));
+        let end = self.own.map_or([0; BLOCK_BYTES], |own| {
+            let now = clock::now().on_clock(-own.ahead);
+            Record::encode_end(now, &own.header.era, slot)
+        });
+        self.write(slot, &end);
+    }
+
+    fn write(&mut self, slot: u16, block: &[u8; BLOCK_BYTES]) {
+        let written = put(self.files(), block, offset(slot));
         self.complain_once(written);
     }
 
     /// The place for a record of the job in `slot`, to be handed to the job's process.
     pub fn entry<'a>(&'a self, slot: u16, name: &Name) -> Entry<'a> {
-        Entry { files: self.files(), era: self.era, slot, name: *name }
+        Entry { files: self.files(), own: self.own, slot, name: *name }
     }
 
-    fn without_file() -> State {
-        State { files: [None, None], era: None, left: vec![], warning: None, is_failing: false }
+    fn without_file(dir: Option<&Path>) -> State {
+        State {
+            place: Place::new(dir),
+            files: [None, None],
+            own: None,
+            left: Left::default(),
+            stay: vec![],
+            warning: None,
+            keep: Keep::default(),
+        }
     }
 
     fn files(&self) -> [Option<BorrowedFd<'_>>; NAMES] {
+        fn fd(file: &Option<StateFile>) -> Option<BorrowedFd<'_>> {
+            file.as_ref()?.fd.as_ref().map(AsFd::as_fd)
+        }
         let [given, real] = &self.files;
-        [given.as_ref().map(AsFd::as_fd), real.as_ref().map(AsFd::as_fd)]
+        [fd(given), fd(real)]
     }
 
     /// Opens and locks the files by both names.
-    fn claim(&mut self, place: &Place, config: &Path) -> Result<Option<Refused>, Warning> {
-        for (file, name) in self.files.iter_mut().zip(place::names(config)) {
-            let path = place.path(&name);
-            let opened = place.file(&name)?;
-            match lock(opened.as_fd()) {
-                Lock::Taken => *file = Some(opened),
-                Lock::Held { pid } => {
-                    return Ok(Some(Refused::Held { config: config.into(), pid }));
-                }
-                Lock::Impossible(errno) => {
-                    return Err(Warning::Unusable { path, why: Why::Failed(errno) });
+    fn claim(&mut self, config: &Path, era: Option<&Era>) -> Result<Option<Refused>, Warning> {
+        for (file, base) in self.files.iter_mut().zip(place::names(config)) {
+            match claim::claim(&self.place, &base, config, era)? {
+                Claim::Taken(taken) => *file = Some(taken),
+                Claim::Held { pid } => {
+                    return Ok(Some(Refused::Held { config: config.into(), pid }))
                 }
             }
         }
@@ -168,36 +209,28 @@ impl State {
     }
 
     /// Reads what the pmtr before this one wrote, and writes this one's header.
-    fn take_over(&mut self) {
-        let Some((era, this)) = here() else {
+    fn take_over(&mut self, here: Option<Here>) {
+        let Some(Here { era, this, ahead }) = here else {
             self.warning = Some(Warning::NoProc);
             return;
         };
-        self.era = Some(era);
-        let header = Header { era, pid: this.pid, started: this.started };
+        let started = this.started;
+        let own = Own { header: Header { era, pid: this.pid, started }, ahead };
+        self.own = Some(own);
         for n in 0..NAMES {
-            let Some(file) = &self.files[n] else { continue };
-            self.left.extend(records(file, &era));
-            let written = put([Some(file.as_fd()), None], &header.encode(), 0);
+            let Some(file) = self.files[n].as_ref().and_then(|file| file.fd.as_ref()) else {
+                continue;
+            };
+            self.left.read(file, &own);
+            let written = put([Some(file.as_fd()), None], &own.header.encode(), 0);
             self.complain_once(written);
         }
-        self.left.sort_unstable_by_key(|record| (record.pid, record.before));
-        self.left.dedup();
+        self.left.sort();
     }
 
     /// A job's process could not [write its own record](Entry::write_own).
     pub fn unrecorded(&mut self, errno: Errno) {
         self.complain_once(Err(errno));
-    }
-
-    fn complain_once(&mut self, written: Result<(), Errno>) {
-        if let (Err(errno), false) = (written, self.is_failing) {
-            tell::warning!(
-                "cannot write to the state file: {}: if pmtr is killed, a job may run twice",
-                errno.meaning()
-            );
-        }
-        self.is_failing = written.is_err();
     }
 }
 
@@ -205,7 +238,7 @@ impl State {
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
     files: [Option<BorrowedFd<'a>>; NAMES],
-    era: Option<Era>,
+    own: Option<Own>,
     slot: u16,
     name: Name,
 }
@@ -213,9 +246,9 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// Writes the record. Async-signal-safe (signal-safety(7)).
     pub fn write(&self, pid: i32, before: Instant, after: Instant) -> Result<(), Errno> {
-        let Some(era) = &self.era else { return Ok(()) };
-        let record = Record::new(&self.name, pid, before, after);
-        put(self.files, &record.encode(era, self.slot), offset(self.slot))
+        let Some(own) = &self.own else { return Ok(()) };
+        let record = Record::new(&self.name, pid, before, after).shifted(-own.ahead);
+        put(self.files, &record.encode(&own.header.era, self.slot), offset(self.slot))
     }
 
     /// Writes the record of the calling process, a child that `supervisor` has
@@ -258,13 +291,9 @@ fn put(
     result
 }
 
-/// The records of this era in a file. The header tells whether there may be more in a moment.
-fn records(file: &OwnedFd, era: &Era) -> Vec<Record> {
-    let header = blocks(file).next().and_then(|block| Header::decode(&block));
-    if let Some(header) = header.filter(|header| header.era == *era) {
-        wait_for(&header);
-    }
-    Record::all(blocks(file), era).collect()
+/// Who wrote a file; none if it is not of this version.
+fn header(file: &OwnedFd) -> Option<Header> {
+    blocks(file).next().and_then(|block| Header::decode(&block))
 }
 
 /// Waits until the pmtr that held the file before is gone. Its lock is already,
@@ -276,7 +305,7 @@ fn wait_for(header: &Header) {
         return;
     }
     for _ in 0..100 {
-        match leftovers::process(header.pid) {
+        match process(header.pid) {
             Some(process) if process.started == header.started && !process.ended => {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -293,16 +322,6 @@ fn blocks(file: &OwnedFd) -> impl Iterator<Item = [u8; BLOCK_BYTES]> + '_ {
         let mut block = [0; BLOCK_BYTES];
         matches!(pread(file, &mut block, at), Ok(BLOCK_BYTES)).then_some(block)
     })
-}
-
-/// The present era, and this process in it; none without a /proc of this PID namespace.
-fn here() -> Option<(Era, Process)> {
-    let mut id = [0; leftovers::PROC_BYTES];
-    let id = leftovers::beginning("/proc/sys/kernel/random/boot_id", &mut id)?;
-    let boot = Era::parse_boot_id(id)?;
-    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino());
-    let this = leftovers::process_at("/proc/self/stat")?;
-    (this.pid == getpid().as_raw()).then_some((Era { boot, namespace }, this))
 }
 
 /// Why pmtr is not to start.

@@ -1,10 +1,10 @@
 //! Where the state file is, and that nobody else can have put it there.
 
 use super::super::errno::Meaning;
-use super::super::stat::fstat;
+use super::super::stat::{fstat, lstat};
 use super::super::std::{
     env,
-    ffi::OsStr,
+    ffi::{CStr, CString, OsStr},
     fmt, format,
     os::fd::OwnedFd,
     os::unix::ffi::OsStrExt,
@@ -19,56 +19,93 @@ use nix::unistd::{geteuid, mkdir};
 
 /// A directory that belongs to this user, and in which nobody else can write.
 pub(super) struct Place {
-    path: PathBuf,
-    dir: OwnedFd,
+    path: CString,
+    /// Whether it may be named by a symbolic link.
+    links: OFlag,
 }
 
 impl Place {
-    /// Opens the `given` directory or this user's own; creates it, but not what it is in.
-    pub(super) fn open(given: Option<&Path>) -> Result<Place, Warning> {
+    /// The `given` directory, or this user's own.
+    pub(super) fn new(given: Option<&Path>) -> Place {
         let (path, links) = match given {
             // Who names a link wants what it points to.
             Some(path) => (path.to_path_buf(), OFlag::empty()),
             None => (default_dir(), OFlag::O_NOFOLLOW),
         };
-        match open_dir(&path, links) {
-            Ok(dir) => Ok(Place { path, dir }),
-            Err(why) => Err(Warning::Unusable { path, why }),
-        }
+        Place { path: c_string(&path), links }
     }
 
-    /// Opens or creates a file in it: a regular one of this user, with one name.
-    pub(super) fn file(&self, name: &str) -> Result<OwnedFd, Warning> {
-        self.open_file(name).map_err(|why| Warning::Unusable { path: self.path(name), why })
+    /// Opens it; creates it, but not what it is in. Allocates nothing.
+    ///
+    /// Root's own is for all to see; nobody else needs to look into an ordinary user's.
+    pub(super) fn open(&self) -> Result<OwnedFd, Why> {
+        let mode = if geteuid().is_root() { 0o755 } else { 0o700 };
+        // If this fails for another reason than that it exists, opening will show it.
+        let _ = mkdir(self.path.as_c_str(), Mode::from_bits_truncate(mode));
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | self.links;
+        let dir = open(self.path.as_c_str(), flags, Mode::empty())?;
+        let found = fstat(&dir)?;
+        let for_others = Mode::from_bits_truncate(found.st_mode) & (Mode::S_IWGRP | Mode::S_IWOTH);
+        let is_ours = for_others.is_empty() && found.st_uid == geteuid().as_raw();
+        is_ours.then_some(dir).ok_or(Why::NotOurs)
     }
 
-    /// The path of a file in it.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+    /// A file in it of which nothing is known yet.
+    pub(super) fn file(&self, name: &str) -> StateFile {
+        let dir = Path::new(OsStr::from_bytes(self.path.to_bytes()));
+        StateFile { name: c_string(Path::new(name)), path: c_string(&dir.join(name)), fd: None }
     }
 
+    pub(super) fn unusable(&self, why: Why) -> Warning {
+        Warning::unusable(&self.path, why)
+    }
+}
+
+/// A path with a NUL, which no system call takes, is as good as none.
+fn c_string(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+}
+
+/// A file in a [`Place`].
+pub(super) struct StateFile {
+    name: CString,
+    path: CString,
+    /// While it is held.
+    pub(super) fd: Option<OwnedFd>,
+}
+
+impl StateFile {
+    /// Its path.
+    pub(super) fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Opens it in the place's directory, or creates it with [`OFlag::O_CREAT`]: a regular file of this
+    /// user, with one name. Allocates nothing.
+    ///
     /// Nobody else may read it: who may read can lock, and who locks keeps pmtr out.
-    fn open_file(&self, name: &str) -> Result<OwnedFd, Why> {
-        let create = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    pub(super) fn open(&self, dir: &OwnedFd, create: OFlag) -> Result<OwnedFd, Why> {
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | create;
         let never_wait = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = openat(&self.dir, name, create | never_wait, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let file = openat(dir, self.name.as_c_str(), flags | never_wait, mode)?;
         let found = fstat(&file)?;
         let is_regular = SFlag::from_bits_truncate(found.st_mode) == SFlag::S_IFREG;
         let is_ours = is_regular && found.st_nlink == 1 && found.st_uid == geteuid().as_raw();
         is_ours.then_some(file).ok_or(Why::NotOurs)
     }
-}
 
-/// Root's own is for all to see; nobody else needs to look into an ordinary user's.
-fn open_dir(path: &Path, links: OFlag) -> Result<OwnedFd, Why> {
-    let mode = if geteuid().is_root() { 0o755 } else { 0o700 };
-    // If this fails for another reason than that it exists, opening will tell.
-    let _ = mkdir(path, Mode::from_bits_truncate(mode));
-    let dir = open(path, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | links, Mode::empty())?;
-    let found = fstat(&dir)?;
-    let for_others = Mode::from_bits_truncate(found.st_mode) & (Mode::S_IWGRP | Mode::S_IWOTH);
-    let is_ours = for_others.is_empty() && found.st_uid == geteuid().as_raw();
-    is_ours.then_some(dir).ok_or(Why::NotOurs)
+    /// Returns true if its path leads to `file`.
+    pub(super) fn leads_to(&self, file: &OwnedFd) -> bool {
+        match (lstat(self.path.as_c_str()), fstat(file)) {
+            (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
+            (Ok(_), Err(_)) | (Err(_), _) => false,
+        }
+    }
+
+    pub(super) fn unusable(&self, why: Why) -> Warning {
+        Warning::unusable(&self.path, why)
+    }
 }
 
 fn default_dir() -> PathBuf {
@@ -82,8 +119,8 @@ fn default_dir() -> PathBuf {
     }
 }
 
-/// The file names for a configuration: by its path as given, which is to be
-/// absolute, and by the one behind all links if that is another.
+/// The file names for a configuration, without an ending: by its path as given, which is to
+/// be absolute, and by the one behind all links if that is another.
 pub(super) fn names(config: &Path) -> Vec<String> {
     // Without `.` and doubled slashes.
     let given: PathBuf = config.components().collect();
@@ -112,7 +149,7 @@ fn name(config: &Path) -> String {
     let tail = config.file_name().map_or(&[][..], OsStr::as_bytes);
     let tail: String = tail.iter().take(READABLE).map(harmless).collect();
     let digest = Digest::new().with(config.as_os_str().as_bytes()).value();
-    format!("{tail}-{digest:016x}.state")
+    format!("{tail}-{digest:016x}")
 }
 
 /// Why jobs that a killed pmtr leaves will not be found. As text, a line for the log.
@@ -129,6 +166,12 @@ pub enum Warning {
     NoProc,
 }
 
+impl Warning {
+    fn unusable(path: &CStr, why: Why) -> Warning {
+        Warning::Unusable { path: PathBuf::from(OsStr::from_bytes(path.to_bytes())), why }
+    }
+}
+
 /// Why a directory or file cannot be used for the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -137,6 +180,26 @@ pub enum Why {
     /// It belongs to somebody else, others may write to it, or it is a file
     /// of another kind or with several names.
     NotOurs,
+    /// Too many others have a configuration of this path, as containers do, and their state
+    /// files here.
+    Crowded,
+    /// Another pmtr has it.
+    Held {
+        /// Which; 0 if it is not of this process's PID namespace.
+        pid: i32,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Failed(errno) => f.write_str(&errno.meaning()),
+            Why::NotOurs => f.write_str("is not this user's alone"),
+            Why::Crowded => f.write_str("too many others with a configuration of this path"),
+            Why::Held { pid: 0 } => f.write_str("another pmtr has it"),
+            Why::Held { pid } => write!(f, "another pmtr has it (pid {pid})"),
+        }
+    }
 }
 
 impl From<Errno> for Why {
@@ -149,11 +212,7 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Warning::Unusable { path, why } => {
-                write!(f, "no state is kept, {}: ", path.display())?;
-                match why {
-                    Why::Failed(errno) => f.write_str(&errno.meaning())?,
-                    Why::NotOurs => f.write_str("is not this user's alone")?,
-                }
+                write!(f, "no state is kept, {}: {why}", path.display())?;
             }
             Warning::NoProc => f.write_str("no state is kept: there is no /proc")?,
         }
