@@ -5,21 +5,27 @@
 //! root directory, and takes the next one of [`CANDIDATES`]. A pmtr that runs the same
 //! configuration is found whichever of them it has.
 
+use super::super::daemon::is_process_one;
 use super::super::lock::{holder, lock, Lock};
 use super::super::stat::stat;
 use super::super::std::os::fd::{AsFd, OwnedFd};
 use super::super::std::os::unix::ffi::OsStrExt;
-use super::super::std::{format, path::Path, prelude::v1::*};
+use super::super::std::{format, path::Path, prelude::v1::*, thread};
 use super::super::tell;
 use super::here::{beginning, ProcPath, PROC_BYTES};
 use super::place::{Place, StateFile, Warning, Why};
 use super::{blocks, header};
 use crate::state::{Era, Record};
+use core::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 /// How many state files a path of a configuration can have.
 const CANDIDATES: usize = 16;
+
+/// How long a file that is missing is left to a pmtr that may have had it, and is about to make it again: some
+/// times as long as [`keep`](super::keep) takes. Process 1 is the first of its namespace.
+const HEAD_START: Duration = Duration::from_millis(50);
 
 /// How often it is tried again because somebody else was faster.
 const TRIES: usize = 10;
@@ -49,6 +55,9 @@ pub(super) fn claim(
             Choice::Held { pid } => return Ok(Claim::Held { pid }),
             Choice::File(file) => file,
         };
+        if !file.is_there() && !is_process_one() {
+            thread::sleep(HEAD_START);
+        }
         let opened = file.open(&dir, OFlag::O_CREAT).map_err(|why| file.unusable(why))?;
         match lock(opened.as_fd()) {
             Lock::Taken if file.leads_to(&opened) => {

@@ -28,6 +28,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::uio::pread;
 
+/// How long a directory is left alone from which the file was removed: to make that again would keep `rm -r` from
+/// removing the directory, too.
+const SETTLE: Duration = Duration::from_millis(10);
+
 /// How soon something is tried again that did not work.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -45,6 +49,8 @@ pub(super) struct Keep {
     is_blind: bool,
     /// When it is to be looked at without an event.
     look_at: Option<Instant>,
+    /// A file is gone, and is not made again before this.
+    settled_at: Option<Instant>,
     /// It could not be made again, which was logged.
     is_lost: bool,
     /// Something could not be written, which was logged.
@@ -110,8 +116,10 @@ impl State {
         }
         self.keep.look_at = self.keep.is_blind.then(|| now + LOOK_EVERY);
         for n in 0..NAMES {
-            if let Some(loss) = self.loss(n, supervisor) {
-                self.repair(n, loss, supervisor, poller);
+            match self.loss(n, supervisor) {
+                Some(Loss::Gone) if self.is_unsettled(now) => {}
+                Some(loss) => self.repair(n, loss, supervisor, poller),
+                None => {}
             }
         }
         if core::mem::take(&mut self.keep.is_incomplete) {
@@ -122,6 +130,17 @@ impl State {
             self.keep.look_at.get_or_insert(now + RETRY);
         }
         true
+    }
+
+    /// Returns true if whoever has removed the file may be about to remove its directory.
+    fn is_unsettled(&mut self, now: Instant) -> bool {
+        let at = *self.keep.settled_at.get_or_insert(now + SETTLE);
+        let is_unsettled = now < at && self.place.is_there();
+        if is_unsettled {
+            let next = self.keep.look_at.get_or_insert(at);
+            *next = at.min(*next);
+        }
+        is_unsettled
     }
 
     fn fd(&self, n: usize) -> Option<&OwnedFd> {
@@ -174,6 +193,7 @@ impl State {
             self.fill(n, supervisor);
             self.lay(poller);
         }
+        self.keep.settled_at = None;
         let Some(file) = &self.files[n] else { return };
         let path = Lossy(file.path().to_bytes());
         match made {

@@ -1,7 +1,7 @@
 //! Where the state file is, and that nobody else can have put it there.
 
 use super::super::errno::Meaning;
-use super::super::stat::{fstat, lstat};
+use super::super::stat::{fstat, lstat, stat};
 use super::super::std::{
     env,
     ffi::{CStr, CString, OsStr},
@@ -50,6 +50,11 @@ impl Place {
         is_ours.then_some(dir).ok_or(Why::NotOurs)
     }
 
+    /// Returns true if its path leads to something.
+    pub(super) fn is_there(&self) -> bool {
+        stat(self.path.as_c_str()).is_ok()
+    }
+
     /// A file in it of which nothing is known yet.
     pub(super) fn file(&self, name: &str) -> StateFile {
         let dir = Path::new(OsStr::from_bytes(self.path.to_bytes()));
@@ -78,6 +83,11 @@ impl StateFile {
     /// Its path.
     pub(super) fn path(&self) -> &CStr {
         &self.path
+    }
+
+    /// Returns true if its path leads to something.
+    pub(super) fn is_there(&self) -> bool {
+        lstat(self.path.as_c_str()).is_ok()
     }
 
     /// Opens it in the place's directory, or creates it with [`OFlag::O_CREAT`]: a regular file of this
