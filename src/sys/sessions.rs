@@ -156,7 +156,7 @@ impl Processes {
     }
 
     /// Signals one process, unless its number has become that of another one.
-    fn send(&self, process: Process, signal: Signal) {
+    pub(super) fn send(&self, process: Process, signal: Signal) {
         let held = pidfd_open(process.pid);
         let now = self.find(process.pid).ok().flatten();
         let is_same =

@@ -1,20 +1,19 @@
 //! Finding and stopping what a killed pmtr left. All of this is start-up.
 
 use super::super::clock;
-use super::super::std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use super::super::std::{fmt, fs, io, prelude::v1::*};
-use super::here::{process, ticks_per_sec};
+use super::super::sessions::Processes;
+use super::super::std::os::fd::OwnedFd;
+use super::super::std::{fmt, prelude::v1::*};
+use super::here::ticks_per_sec;
 use super::{blocks, header, wait_for, Own};
 use crate::name::Name;
 use crate::process::Process;
 use crate::state::{Owner, Record};
 use crate::time::Instant;
-use core::ffi::{c_int, c_long};
 use core::time::Duration;
 use nix::errno::Errno;
-use nix::libc;
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::{getpid, Pid};
+use nix::sys::signal::Signal;
+use nix::unistd::getpid;
 
 /// From the first SIGTERM to SIGKILL, as for every job.
 const GRACE: Duration = Duration::from_secs(10);
@@ -141,10 +140,10 @@ pub(super) fn stop(
     let mut found = 0;
     while !jobs.is_empty() {
         let waited = clock::now().since(began);
-        if let Ok(processes) = all_processes() {
-            for job in &mut jobs {
-                job.advance(&processes, waited, report);
-            }
+        let proc = Processes::open();
+        let seen = proc.and_then(|proc| all(&proc).map(|seen| (proc, seen)));
+        if let Ok((proc, seen)) = seen {
+            jobs.iter_mut().for_each(|job| job.advance(&proc, &seen, waited, report));
         }
         found += take_gone(&mut jobs);
         if waited > GRACE + PATIENCE {
@@ -159,8 +158,11 @@ pub(super) fn stop(
 
 /// Nothing is ended because of a record of an older version, and no job of it is doubled without a word.
 fn report_old(old: &[Record], report: &mut dyn FnMut(Leftover)) {
-    let processes = if old.is_empty() { Vec::new() } else { all_processes().unwrap_or_default() };
-    for record in old.iter().filter(|record| record.remains(&processes).next().is_some()) {
+    if old.is_empty() {
+        return;
+    }
+    let seen = Processes::open().and_then(|proc| all(&proc)).unwrap_or_default();
+    for record in old.iter().filter(|record| record.remains(&seen).next().is_some()) {
         report(Leftover { name: record.name, pid: record.pid, step: Step::Old });
     }
 }
@@ -202,6 +204,7 @@ impl Job {
 
     fn advance(
         &mut self,
+        proc: &Processes,
         processes: &[Process],
         waited: Duration,
         report: &mut dyn FnMut(Leftover),
@@ -214,7 +217,7 @@ impl Job {
         if !remains.is_empty() {
             // It stays the job's while there is anything of it.
             self.alive = Instant::from_nanos(u64::MAX);
-            self.push(&remains, waited, report);
+            self.push(proc, &remains, waited, report);
         } else if self.missed == Self::LOOKS && self.step.is_some() {
             report(self.reported(Step::Gone));
         } else if self.doubted == Self::LOOKS {
@@ -223,7 +226,13 @@ impl Job {
     }
 
     /// Does what is next.
-    fn push(&mut self, remains: &[Process], waited: Duration, report: &mut dyn FnMut(Leftover)) {
+    fn push(
+        &mut self,
+        proc: &Processes,
+        remains: &[Process],
+        waited: Duration,
+        report: &mut dyn FnMut(Leftover),
+    ) {
         let first = remains.iter().find(|process| process.pid == self.record.pid);
         let step = match self.step {
             Some(_) if waited >= self.asked_at + GRACE => Step::Kill,
@@ -237,16 +246,20 @@ impl Job {
             report(self.reported(step));
         }
         match (step, first) {
-            (Step::Kill, _) => remains.iter().for_each(|process| send(process, Signal::SIGKILL)),
-            (_, Some(first)) => self.ask(first),
-            (_, None) => remains.iter().for_each(|process| self.ask(process)),
+            (Step::Kill, _) => {
+                remains.iter().for_each(|process| proc.send(*process, Signal::SIGKILL))
+            }
+            (_, Some(first)) => self.ask(proc, first),
+            (_, None) => remains.iter().for_each(|process| self.ask(proc, process)),
         }
     }
 
-    fn ask(&mut self, process: &Process) {
-        if !self.asked.contains(process) {
+    fn ask(&mut self, proc: &Processes, process: &Process) {
+        let is_same =
+            |asked: &Process| (asked.pid, asked.started) == (process.pid, process.started);
+        if !self.asked.iter().any(is_same) {
             self.asked.push(*process);
-            send(process, Signal::SIGTERM);
+            proc.send(*process, Signal::SIGTERM);
         }
     }
 
@@ -261,45 +274,9 @@ impl Job {
     }
 }
 
-/// Signals a process if it is still the one that was seen. What is gone meanwhile needs no signal; what may
-/// not be killed shows in that it stays.
-fn send(seen: &Process, signal: Signal) {
-    // SAFETY: takes and returns numbers only.
-    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, seen.pid, 0) };
-    let is_it = process(seen.pid)
-        .is_some_and(|now| (now.session, now.started) == (seen.session, seen.started));
-    match Errno::result(opened) {
-        Ok(fd) => {
-            let fd = own_fd(fd);
-            if is_it {
-                send_to(&fd, signal);
-            }
-        }
-        Err(Errno::ESRCH) => {}
-        // A kernel before 5.3, or a filter: the number may be another's in a moment, but only just.
-        Err(_) if is_it => drop(kill(Pid::from_raw(seen.pid), signal)),
-        Err(_) => {}
-    }
-}
-
-fn own_fd(fd: c_long) -> OwnedFd {
-    // SAFETY: the kernel has just made it, for nobody else.
-    unsafe { OwnedFd::from_raw_fd(fd as c_int) }
-}
-
-fn send_to(process: &OwnedFd, signal: Signal) {
-    let (fd, signal, none) = (process.as_raw_fd() as c_long, signal as c_long, 0 as c_long);
-    // SAFETY: takes numbers, and no information at a null pointer.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, none) };
-}
-
 /// Everything that runs, as /proc shows it.
-fn all_processes() -> io::Result<Vec<Process>> {
-    let mut processes = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let pid = name.to_str().and_then(|name| name.parse().ok());
-        processes.extend(pid.and_then(process));
-    }
-    Ok(processes)
+fn all(processes: &Processes) -> Result<Vec<Process>, Errno> {
+    let mut all = Vec::new();
+    processes.each(|process| all.push(process))?;
+    Ok(all)
 }
