@@ -43,7 +43,7 @@ pub const SHORT_NAME_BYTES: usize = 32;
 
 const MAGIC: [u8; 8] = *b"pmtr st\x02";
 
-/// The mark of pmtr 2.0.0's file.
+/// The mark of the first version.
 const MAGIC_OF_VERSION_1: [u8; 8] = *b"pmtr st\x01";
 
 /// How far the kernel's time of a start may lie outside of what was measured

@@ -670,7 +670,7 @@ impl House {
         fs::write(self.file(), blocks.concat()).unwrap();
     }
 
-    /// Writes the state file anew as pmtr 2.0.0 wrote it.
+    /// Writes the state file anew as the first version of it.
     fn rewrite_as_version_1(&self) {
         let bytes = fs::read(self.file()).unwrap();
         let header = Header::decode(&bytes).unwrap();

@@ -60,7 +60,7 @@ pub(super) fn claim(
         }
         let opened = file.open(&dir, OFlag::O_CREAT).map_err(|why| file.unusable(why))?;
         match lock(opened.as_fd()) {
-            Lock::Taken if file.leads_to(&opened) => {
+            Lock::Taken if file.leads_to(&opened).unwrap_or(true) => {
                 file.fd = Some(opened);
                 return Ok(Claim::Taken(file));
             }

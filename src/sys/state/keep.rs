@@ -147,22 +147,36 @@ impl State {
         self.files[n].as_ref()?.fd.as_ref()
     }
 
-    /// Returns true if another process has made the file shorter, or has overwritten its header.
+    /// Returns true if another process has made the file shorter, or has overwritten its header. What cannot be
+    /// seen now is looked at again.
     fn is_cut(&mut self, n: usize) -> bool {
-        let (Some(file), Some(own)) = (self.fd(n), self.own) else { return false };
-        let size = fstat(file).map_or(0, |found| found.st_size);
+        self.try_is_cut(n).unwrap_or_else(|_| {
+            self.keep.look_at.get_or_insert(clock::now() + RETRY);
+            false
+        })
+    }
+
+    fn try_is_cut(&mut self, n: usize) -> Result<bool, Errno> {
+        let (Some(file), Some(own)) = (self.fd(n), self.own) else { return Ok(false) };
+        let size = fstat(file)?.st_size;
         let mut block = [0; BLOCK_BYTES];
-        let is_ours = matches!(pread(file, &mut block, 0), Ok(BLOCK_BYTES));
-        let is_cut = size < self.keep.sizes[n] || !is_ours || block != own.header.encode();
+        let is_whole = pread(file, &mut block, 0)? == BLOCK_BYTES;
+        let is_cut = size < self.keep.sizes[n] || !is_whole || block != own.header.encode();
         self.keep.sizes[n] = size.max(self.keep.sizes[n]);
-        is_cut
+        Ok(is_cut)
     }
 
     /// What has happened to a file, if anything has.
     fn loss(&mut self, n: usize, supervisor: &Supervisor) -> Option<Loss> {
         let file = self.files[n].as_ref()?;
-        if !file.fd.as_ref().is_some_and(|fd| file.leads_to(fd)) {
-            return Some(Loss::Gone);
+        let is_there = file.fd.as_ref().map_or(Ok(false), |fd| file.leads_to(fd));
+        match is_there {
+            Ok(true) => {}
+            Ok(false) => return Some(Loss::Gone),
+            Err(_) => {
+                self.keep.look_at.get_or_insert(clock::now() + RETRY);
+                return None;
+            }
         }
         let own = self.own?;
         let is_damaged = self.is_cut(n) || self.lacks_record(n, &own, supervisor);
@@ -175,12 +189,12 @@ impl State {
         let is_recorded = |slot: u16, pid: i32| {
             let mut block = [0; BLOCK_BYTES];
             let file = self.fd(n)?;
-            pread(file, &mut block, offset(slot) as i64).ok()?;
-            let record = Record::decode(&block, &own.header.era, slot)?;
-            (record.pid == pid).then_some(())
+            pread(file, &mut block, i64::try_from(offset(slot)).ok()?).ok()?;
+            let record = Record::decode(&block, &own.header.era, slot);
+            Some(record.is_some_and(|record| record.pid == pid))
         };
         supervisor.sessions().any(|(job, pid)| {
-            is_recorded(job.slot() as u16, pid).is_none() && process(pid).is_some_and(is_born)
+            is_recorded(job.slot() as u16, pid) == Some(false) && process(pid).is_some_and(is_born)
         })
     }
 
@@ -228,7 +242,7 @@ impl State {
         let is_there = file.leads_to(&opened);
         file.fd = Some(opened);
         self.keep.sizes[n] = 0;
-        is_there.then_some(()).ok_or(Why::Failed(Errno::ENOENT))
+        is_there?.then_some(()).ok_or(Why::Failed(Errno::ENOENT))
     }
 
     /// Writes all that a file is to have.

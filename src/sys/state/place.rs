@@ -1,6 +1,7 @@
 //! Where the state file is, and that nobody else can have put it there.
 
 use super::super::errno::Meaning;
+use super::super::is_passing;
 use super::super::stat::{fstat, lstat, stat};
 use super::super::std::{
     env,
@@ -105,11 +106,13 @@ impl StateFile {
         is_ours.then_some(file).ok_or(Why::NotOurs)
     }
 
-    /// Returns true if its path leads to `file`.
-    pub(super) fn leads_to(&self, file: &OwnedFd) -> bool {
-        match (lstat(self.path.as_c_str()), fstat(file)) {
-            (Ok(found), Ok(held)) => (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino),
-            (Ok(_), Err(_)) | (Err(_), _) => false,
+    /// Returns true if its path leads to `file`. Fails where that cannot be seen at the moment.
+    pub(super) fn leads_to(&self, file: &OwnedFd) -> Result<bool, Errno> {
+        let held = fstat(file)?;
+        match lstat(self.path.as_c_str()) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
+            Err(errno) if is_passing(errno) => Err(errno),
+            Err(_) => Ok(false),
         }
     }
 
