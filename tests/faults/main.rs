@@ -82,6 +82,8 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("openat", "$DIR/pmtr.conf", Told::Perhaps),
     ("openat", "$DIR/", Told::OfJob),
     ("statx AT_STATX_SYNC_AS_STAT, STATX", "", Told::Not),
+    // The state file, which is looked at again.
+    ("statx", "$DIR/state/", Told::Not),
     ("statx", "", Told::Once),
     ("readlink", "", Told::Once),
     // A lease on the configuration is a help, no more; of a file of `depends` there is none.
