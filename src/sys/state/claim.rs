@@ -49,15 +49,17 @@ pub(super) fn claim(
     era: Option<&Era>,
 ) -> Result<Claim, Warning> {
     let dir = place.open().map_err(|why| place.unusable(why))?;
-    let mut why = Why::Crowded;
+    let (mut why, mut is_early) = (Why::Crowded, true);
     for _ in 0..TRIES {
         let mut file = match choose(place, &dir, base, config, era)? {
             Choice::Held { pid } => return Ok(Claim::Held { pid }),
-            Choice::File(file) => file,
+            Choice::File(Worth::Blank, _) if is_early && !is_process_one() => {
+                is_early = false;
+                thread::sleep(HEAD_START);
+                continue;
+            }
+            Choice::File(_, file) => file,
         };
-        if !file.is_there() && !is_process_one() {
-            thread::sleep(HEAD_START);
-        }
         let opened = file.open(&dir, OFlag::O_CREAT).map_err(|why| file.unusable(why))?;
         match lock(opened.as_fd()) {
             Lock::Taken if file.leads_to(&opened).unwrap_or(true) => {
@@ -75,7 +77,7 @@ pub(super) fn claim(
 
 enum Choice {
     Held { pid: i32 },
-    File(StateFile),
+    File(Worth, StateFile),
 }
 
 /// Looks at all candidates. The best is one that a pmtr of this era had before, then one that means nothing any more,
@@ -96,11 +98,11 @@ fn choose(
                 Some(_) => continue,
                 None => worth(&opened, era),
             },
-            Err(Why::Failed(Errno::ENOENT)) => Worth::Free,
+            Err(Why::Failed(Errno::ENOENT)) => Worth::Blank,
             Err(why) if n == 1 => return Err(file.unusable(why)),
             Err(_) => continue,
         };
-        if best.as_ref().map_or(true, |(most, _)| worth > *most) {
+        if best.as_ref().map_or(true, |(most, _)| worth.rank() > most.rank()) {
             best = Some((worth, file));
         }
     }
@@ -111,7 +113,7 @@ fn choose(
             file.path().to_string_lossy()
         );
     }
-    Ok(Choice::File(file))
+    Ok(Choice::File(worth, file))
 }
 
 fn candidate(base: &str, n: usize) -> String {
@@ -122,18 +124,31 @@ fn candidate(base: &str, n: usize) -> String {
 }
 
 /// How good a file is that nobody has locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worth {
     /// It has records of another namespace, which may go on.
     Others,
+    /// It is not there, or nobody has written to it yet.
+    Blank,
     /// It has nothing that is of use to anybody.
     Free,
     /// It is of this era.
     Ours,
 }
 
+impl Worth {
+    /// Of the same rank the first one is taken.
+    fn rank(self) -> u8 {
+        match self {
+            Worth::Others => 0,
+            Worth::Blank | Worth::Free => 1,
+            Worth::Ours => 2,
+        }
+    }
+}
+
 fn worth(file: &OwnedFd, era: Option<&Era>) -> Worth {
-    let Some(header) = header(file) else { return Worth::Free };
+    let Some(header) = header(file) else { return Worth::Blank };
     // A namespace ends with its process 1.
     let is_over = header.pid == 1 || era.is_some_and(|era| header.era.is_over(era));
     if era == Some(&header.era) {

@@ -206,6 +206,8 @@ impl State {
         if made.is_ok() {
             self.fill(n, supervisor);
             self.lay(poller);
+            // It may have gone again before it was watched.
+            self.keep.look_at = Some(clock::now());
         }
         self.keep.settled_at = None;
         let Some(file) = &self.files[n] else { return };
@@ -277,7 +279,8 @@ impl State {
             Ok(presence)
         });
         let was_blind = core::mem::replace(&mut self.keep.is_blind, laid.is_err());
-        if let (Err(errno), false) = (&laid, was_blind) {
+        let is_gone = matches!(laid, Err(Errno::ENOENT | Errno::ENOTDIR));
+        if let (Err(errno), false) = (&laid, was_blind || is_gone) {
             tell::warning!(
                 "the state file cannot be watched ({}): looking at it every {} seconds",
                 errno.meaning(),

@@ -86,11 +86,6 @@ impl StateFile {
         &self.path
     }
 
-    /// Returns true if its path leads to something.
-    pub(super) fn is_there(&self) -> bool {
-        lstat(self.path.as_c_str()).is_ok()
-    }
-
     /// Opens it in the place's directory, or creates it with [`OFlag::O_CREAT`]: a regular file of this
     /// user, with one name. Allocates nothing.
     ///
