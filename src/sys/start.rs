@@ -156,7 +156,6 @@ fn open(options: Options) -> Result<Opened, String> {
         daemon::detach().map_err(|error| format!("cannot become a daemon: {}", error.meaning()))?
     };
     log::forked();
-    warn_of_environment();
     let state = State::open(options.state_dir.as_deref(), &options.config)
         .map_err(|refused| refused.to_string())?;
     let shell = Shell::new(
