@@ -27,7 +27,7 @@ pub const JOB_BYTES: usize = 2 * SPEC_BYTES + ROW_BYTES;
 pub const SPEC_BYTES: usize = 112;
 
 /// What is known of a job while pmtr runs.
-pub const ROW_BYTES: usize = 176;
+pub const ROW_BYTES: usize = 192;
 
 /// How many bytes a configuration file may have (`PMTR_TEXT_BYTES`), and how
 /// many bytes all of its strings may take together, each with its NUL. Three

@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use common::save::{self, Save};
 use common::{alive, job, sleepers, World};
@@ -24,19 +25,24 @@ fn world() -> World {
     world
 }
 
-/// The job is restarted when the file is saved in this way, each of three times.
+/// The job is restarted when the file is saved in this way: at once, and then ten seconds later,
+/// with the last of two saves.
 fn restarts_when_saved(how: Save) {
     restarts_in(&world(), how);
 }
 
 fn restarts_in(world: &World, how: Save) {
-    for text in ["two", "three", ""] {
-        let old = world.pid_of("a");
+    let old = world.pid_of("a");
+    how(&world.path("dep"), "two");
+    let new = world.restarted("a", old);
+    assert!(!alive(old));
+    for text in ["three", ""] {
         how(&world.path("dep"), text);
-        world.restarted("a", old);
-        assert!(!alive(old));
     }
-    assert_eq!((world.starts("a"), world.starts("b")), (4, 1));
+    world.restarted_again("a", new);
+    assert!(!alive(new));
+    world.fence();
+    assert_eq!((world.starts("a"), world.starts("b")), (3, 1));
 }
 
 #[test]
@@ -102,7 +108,7 @@ fn is_no_change(what: impl Fn(&World)) {
     world.file("other", "two");
     let c = world.restarted("c", c);
     world.file("other", "three");
-    world.restarted("c", c);
+    world.restarted_again("c", c);
     assert_eq!(world.starts("a"), 1);
     assert!(alive(a));
 }
@@ -194,7 +200,7 @@ fn any_of_several_files_restarts_the_job() {
     for name in names {
         let old = world.running("a");
         world.file(name, "changed");
-        world.restarted("a", old);
+        world.restarted_again("a", old);
     }
 }
 
@@ -259,4 +265,21 @@ fn relative_dependencies_of_a_job_without_dir_start_where_pmtr_was_started() {
     let old = world.pid_of("a");
     world.file("dep", "two");
     world.restarted("a", old);
+}
+
+/// This made 432 starts in ten seconds.
+#[test]
+fn a_job_that_writes_what_it_depends_on_is_restarted_once_in_ten_seconds() {
+    let mut world = World::new();
+    world.file("dep", "");
+    let script = "while :; do echo more >> $DIR/dep; sleep 0.1; done";
+    let writer = format!("cmd /bin/sh -c \"{script}\"\n  depends {{\n    $DIR/dep\n  }}");
+    world.config(&job("a", &writer));
+    world.start();
+    let first = world.pid_of("a");
+    let second = world.restarted("a", first);
+    let began = Instant::now();
+    world.restarted_again("a", second);
+    assert!(began.elapsed() > Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(world.starts("a"), 3);
 }

@@ -1,6 +1,7 @@
 //! Enabling and disabling jobs: by control datagrams (manual, "UDP control"),
 //! and by the reload that ends their effect.
 
+use crate::supervise::cooldown::Cooldown;
 use crate::supervise::job::{Depends, Idle, State, Then};
 use crate::supervise::notice::Notice;
 use crate::supervise::supervisor::Supervisor;
@@ -33,6 +34,7 @@ impl Supervisor {
             State::Idle(Idle::Disabled) => {
                 // Its files may have changed meanwhile: nobody looked.
                 self.table.job_mut(slot).depends = Depends::Unknown;
+                self.table.job_mut(slot).cooldown = Cooldown::None;
                 self.queue(slot);
                 true
             }

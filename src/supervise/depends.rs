@@ -15,7 +15,10 @@ impl Supervisor {
             return; // They are looked at when it is enabled.
         }
         let known = self.table.job(slot).depends;
-        let (learnt, changed) = known.after(digest.ok());
+        let (mut learnt, mut changed) = known.after(digest.ok());
+        if changed && self.cools_down(now, slot) {
+            (learnt, changed) = (known.readable(), false);
+        }
         self.table.job_mut(slot).depends = learnt;
         if let Err(missing) = digest {
             if learnt != known {
@@ -39,21 +42,39 @@ impl Supervisor {
 
     /// The content of a file that the job depends on has changed.
     fn restart(&mut self, now: Instant, slot: u16) {
+        let cooldown = self.table.job(slot).cooldown;
         match self.table.state(slot) {
             State::Running { turn, .. }
             | State::Failing { turn, .. }
             | State::Stopping { turn, then: Then::Bounce | Then::Finish, .. } => {
+                self.table.job_mut(slot).cooldown = cooldown.before_start();
                 // What the jobs behind it wait for has not been done.
                 let again = self.holds_others(slot, turn);
                 self.stop(slot, if again { Then::Queue } else { Then::Restart });
             }
-            State::Clearing {
-                then: Then::BackOff { .. } | Then::Bounce | Then::Finish, ..
-            } => {
+            State::Clearing { then: Then::BackOff { until }, .. } => {
+                let sooner = cooldown.end().max(now);
+                if sooner < until {
+                    self.table.job_mut(slot).cooldown = cooldown.before_start();
+                    self.stop(slot, Then::BackOff { until: sooner });
+                }
+            }
+            State::Clearing { then: Then::Bounce, .. } => self.stop(slot, Then::Restart),
+            State::Clearing { then: Then::Finish, .. } => {
+                self.table.job_mut(slot).cooldown = cooldown.before_start();
                 self.stop(slot, Then::Restart);
             }
             State::Blocked { turn } => self.start_later(slot, turn, now),
-            State::BackingOff { .. } | State::Idle(Idle::Done) => {
+            State::BackingOff { until } => {
+                let sooner = cooldown.end().max(now);
+                // A pause that nothing can be started in is not cut short.
+                if sooner < until && self.pause != Some(until) {
+                    self.table.job_mut(slot).cooldown = cooldown.before_start();
+                    self.table.enter(slot, State::BackingOff { until: sooner });
+                }
+            }
+            State::Idle(Idle::Done) => {
+                self.table.job_mut(slot).cooldown = cooldown.before_start();
                 self.table.enter(slot, State::BackingOff { until: now });
             }
             // On its way already, or not to run.
@@ -64,6 +85,14 @@ impl Supervisor {
 }
 
 impl Depends {
+    /// The same content, which can be read again.
+    fn readable(self) -> Depends {
+        match self {
+            Depends::Lost(digest) | Depends::Readable(digest) => Depends::Readable(digest),
+            Depends::Unknown | Depends::Missing => self,
+        }
+    }
+
     /// What is known after the files were looked at, and whether their content has changed.
     fn after(self, digest: Option<u64>) -> (Depends, bool) {
         match (self, digest) {

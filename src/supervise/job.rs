@@ -22,6 +22,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use crate::name::Name;
+use crate::supervise::cooldown::Cooldown;
 use crate::time::Instant;
 
 /// How long a job must live to be restarted at once, and how long its restart
@@ -56,6 +57,7 @@ pub(super) struct Job {
     pub(super) depends: Depends,
     /// How many runs in a row have ended as that of a program that goes into the background.
     pub(super) short_runs: u8,
+    pub(super) cooldown: Cooldown,
     pub(super) state: State,
 }
 

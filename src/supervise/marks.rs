@@ -30,6 +30,10 @@ impl Marks {
         Some(word * 64 + self.words[word].trailing_zeros() as usize)
     }
 
+    pub(super) fn contains(&self, position: usize) -> bool {
+        self.words[position / 64] >> (position % 64) & 1 == 1
+    }
+
     pub(super) fn add(&mut self, position: usize) {
         self.words[position / 64] |= 1 << (position % 64);
     }

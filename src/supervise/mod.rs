@@ -14,6 +14,7 @@
 mod action;
 mod background;
 mod control;
+mod cooldown;
 mod deadlines;
 mod depends;
 mod event;

@@ -2,6 +2,7 @@
 //! "Operator notes").
 
 use crate::name::Name;
+use crate::supervise::cooldown::Cooldown;
 use crate::supervise::job::{Depends, Idle, State, Then};
 use crate::supervise::supervisor::Supervisor;
 
@@ -44,6 +45,7 @@ impl Supervisor {
         } else {
             self.table.job_mut(slot).depends = Depends::Unknown;
             self.table.job_mut(slot).short_runs = 0;
+            self.table.job_mut(slot).cooldown = Cooldown::None;
             self.change(slot, is_disabled);
         }
     }

@@ -66,6 +66,9 @@ impl Supervisor {
             return None;
         }
         let job = self.table.id(slot);
+        if self.take_unread(slot) {
+            self.table.job_mut(slot).depends = Depends::Unknown;
+        }
         let depends = self.spec_of(slot).is_some_and(|spec| spec.depends().next().is_some());
         match self.table.job(slot).depends {
             Depends::Unknown if depends => Some(Action::Look { job }),
@@ -119,6 +122,8 @@ impl Supervisor {
         if self.holds_others(slot, turn) {
             Notice::Pausing { name }.log();
         }
+        let cooldown = self.table.job(slot).cooldown.after_start(now);
+        self.table.job_mut(slot).cooldown = cooldown;
         self.table.enter(slot, State::Running { pid, since: now, turn, bounce_at });
     }
 

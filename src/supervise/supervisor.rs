@@ -32,6 +32,8 @@ pub struct Supervisor {
     pub(super) turns: Marks,
     /// The signals that are to be sent once more.
     pub(super) unsent: Unsent,
+    /// The rows whose files have changed during their cooldown.
+    pub(super) unread: Marks,
     /// No start is tried before this.
     pub(super) pause: Option<Instant>,
     /// The last start failed for want of a process, and this was told.
@@ -56,6 +58,7 @@ impl Supervisor {
             seated: 0,
             turns: Marks::new(),
             unsent: Unsent::new(),
+            unread: Marks::new(),
             pause: None,
             starved: false,
             leaving: false,
@@ -129,7 +132,9 @@ impl Supervisor {
     /// When [`poll`](Self::poll) is to be called if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let paused = self.pause.filter(|_| self.is_turn_open());
-        [self.table.next_deadline(), paused, self.unsent.deadline()].into_iter().flatten().min()
+        let cooldown = self.cooldown_deadline();
+        let all = [self.table.next_deadline(), paused, self.unsent.deadline(), cooldown];
+        all.into_iter().flatten().min()
     }
 
     /// Takes notice of something that happened. The answer to an action comes
@@ -158,7 +163,7 @@ impl Supervisor {
                 return Some(action);
             }
         }
-        let again = self.send_again(now);
+        let again = self.send_again(now).or_else(|| self.after_cooldown(now));
         again.or_else(|| self.next_in_turn(now)).or_else(|| self.leave())
     }
 

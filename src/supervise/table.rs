@@ -6,6 +6,7 @@ use crate::index::{Index, Link, Linked};
 use crate::limits::{MAX_JOBS, ROW_BYTES};
 use crate::list::List;
 use crate::name::Name;
+use crate::supervise::cooldown::Cooldown;
 use crate::supervise::deadlines::{Deadlines, Due};
 use crate::supervise::job::{Depends, Job, State};
 use crate::supervise::JobId;
@@ -49,6 +50,7 @@ impl Row {
             leaves: None,
             depends: Depends::Unknown,
             short_runs: 0,
+            cooldown: Cooldown::None,
             state: State::Vacant,
         },
         due: Due::NONE,
@@ -87,6 +89,7 @@ impl Table {
         job.leaves = None;
         job.depends = Depends::Unknown;
         job.short_runs = 0;
+        job.cooldown = Cooldown::None;
         job.generation = job.generation.wrapping_add(1);
         self.enter(slot, state);
         Some(slot)

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::log::{Log, Record};
-use super::patience::{eventually, SHORT};
+use super::patience::{eventually, LONG, SHORT};
 use super::process;
 use super::run::Pmtr;
 use super::save::{self, Save};
@@ -226,6 +226,15 @@ impl World {
     pub fn restarted(&self, job: &str, old: i32) -> i32 {
         let start = self.log.wait_for(&format!("{}{old}]", start_of(job)));
         self.log.wait_after(&start, &start_of(job)).job_pid()
+    }
+
+    /// Like [`restarted`](Self::restarted), for a job that `depends` has restarted before: the
+    /// second restart comes at the end of ten seconds.
+    #[track_caller]
+    pub fn restarted_again(&self, job: &str, old: i32) -> i32 {
+        let log = self.log.within(LONG);
+        let start = log.wait_for(&format!("{}{old}]", start_of(job)));
+        log.wait_after(&start, &start_of(job)).job_pid()
     }
 
     /// The job's process, once it runs its program.

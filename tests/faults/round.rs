@@ -35,7 +35,9 @@ impl Round {
             fs::create_dir(world.path(&format!("v{version}"))).unwrap();
             world.file(&format!("v{version}/depends"), &version.to_string());
         }
-        symlink("v0", world.path("current")).unwrap();
+        for link in ["current0", "current1"] {
+            symlink("v0", world.path(link)).unwrap();
+        }
         world.script("end", "exit 3");
         world.script("talk", "for n in 1 2 3 4 5 6 7 8 9; do echo $1 $n; done\nexec sleep 1000");
         let mut round =
@@ -43,7 +45,7 @@ impl Round {
         round.world.config(&round.jobs());
         round.world.start();
         round.steady = round.world.running("steady");
-        for name in ["changed", "depends", "toggled"] {
+        for name in ["changed", "depends0", "depends1", "toggled"] {
             round.world.running(name);
         }
         round.world.exited("ends");
@@ -64,7 +66,8 @@ impl Round {
             + &job("steady", "cmd /bin/sleep 1000")
             + &job("changed", &format!("cmd $DIR/talk round-{version}"))
             + &job("ends", &format!("cmd $DIR/end round-{version}\n  once"))
-            + &job("depends", "cmd /bin/sleep 1000\n  depends {\n    $DIR/current/depends\n  }")
+            + &depends(0)
+            + &depends(1)
             + &job("toggled", "cmd /bin/sleep 1000")
             + &job("quiet", "cmd /bin/sleep 1000\n  out $DIR/out\n  err $DIR/err")
     }
@@ -88,13 +91,20 @@ impl Round {
 
     /// Edits the configuration, and what a job depends on.
     pub fn change_files(&mut self) {
-        self.was = (self.world.pid_of("changed"), self.world.pid_of("depends"));
         self.version += 1;
+        self.was = (self.world.pid_of("changed"), self.world.pid_of(&self.dependent()));
         let how = if self.version % 2 == 0 { save::in_place } else { save::by_rename };
         self.world.save(how, &self.jobs());
         let new = self.world.path("new");
-        symlink(format!("v{}", self.version % 2), &new).unwrap();
-        fs::rename(new, self.world.path("current")).unwrap();
+        let (link, target) = (self.version % 2, self.version.div_ceil(2) % 2);
+        symlink(format!("v{target}"), &new).unwrap();
+        fs::rename(new, self.world.path(&format!("current{link}"))).unwrap();
+    }
+
+    /// The job whose file is changed in this version: a job that a file has restarted is not
+    /// restarted by it again for ten seconds.
+    fn dependent(&self) -> String {
+        format!("depends{}", self.version % 2)
     }
 
     fn is_talking(&self) -> bool {
@@ -110,7 +120,7 @@ impl Round {
             log.within(LONG).wait_after(&old, &format!("started job {name} ["));
         };
         start("changed", self.was.0);
-        start("depends", self.was.1);
+        start(&self.dependent(), self.was.1);
         // By itself, once more in each version.
         log.within(LONG).wait_nth("exit status 3", usize::from(self.version) + 1);
         log.within(LONG).wait_line("changed", &format!("round-{} 9", self.version));
@@ -148,7 +158,7 @@ impl Round {
 
     /// All jobs run, each once, and the one that nobody has touched is the same.
     fn is_whole(&self) {
-        let names = ["steady", "changed", "depends", "toggled", "quiet"];
+        let names = ["steady", "changed", "depends0", "depends1", "toggled", "quiet"];
         eventually("five jobs that run", || {
             let mut expected: Vec<i32> = names.map(|name| self.world.pid_of(name)).into();
             let mut found = children_of(self.world.pid());
@@ -201,4 +211,10 @@ pub fn detach(world: &World, mut strace: Child) -> Trace {
 
 fn read(world: &World) -> Trace {
     Trace::parse(&world.read("trace"), world.path("").to_str().unwrap().trim_end_matches('/'))
+}
+
+/// A job that depends on a file behind a link.
+fn depends(link: u16) -> String {
+    let block = format!("depends {{\n    $DIR/current{link}/depends\n  }}");
+    job(&format!("depends{link}"), &format!("cmd /bin/sleep 1000\n  {block}"))
 }

@@ -24,7 +24,7 @@ fn each_of_several_files_counts() {
     let mut w = with_files(&["web: depends /f /g /h"], &["/f", "/g", "/h"]);
     w.at(0).expect_spawn("web");
     w.at(5).write("/h", 2).expect_term("web").dies("web", 15).expect_spawn("web");
-    w.at(6).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(15).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
 }
 
 #[test]
@@ -228,4 +228,75 @@ fn a_disabled_job_says_nothing_of_its_files() {
     let mut w = with(&["web: disable, depends /f"]);
     w.at(5).write("/f", 1).remove("/f").write("/f", 2);
     assert_eq!(w.said("job web"), 0);
+}
+
+/// A job that writes what it depends on (this made 432 starts in ten seconds).
+#[test]
+fn a_job_that_writes_its_own_dependency_is_restarted_once_in_ten_seconds() {
+    let mut w = with_files(&["web: depends /f"], &["/f"]);
+    w.at(0).expect_spawn("web");
+    w.at(5).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
+    for content in 3..50 {
+        w.write("/f", content).expect_nothing();
+    }
+    w.at(14).write("/f", 50).expect_nothing();
+    w.at(15).expect_term("web").dies("web", 15).expect_spawn("web").write("/f", 51);
+    w.at(25).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(1000).expect_nothing().expect_no_deadline();
+}
+
+#[test]
+fn a_dependency_that_is_as_it_was_at_the_end_of_the_ten_seconds_restarts_nothing() {
+    let mut w = with_files(&["web: depends /f"], &["/f"]);
+    w.at(0).expect_spawn("web");
+    w.at(5).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(6).write("/f", 3).remove("/f").write("/f", 2);
+    w.at(1000).expect_nothing().expect_no_deadline();
+    w.write("/f", 3).expect_term("web").dies("web", 15).expect_spawn("web");
+}
+
+#[test]
+fn a_once_job_that_writes_its_own_dependency_runs_once_in_ten_seconds() {
+    let mut w = with_files(&["setup: once, depends /f"], &["/f"]);
+    w.at(0).expect_spawn("setup").write("/f", 2).expect_term("setup").exits("setup", 0);
+    w.expect_spawn("setup").write("/f", 3).exits("setup", 0).write("/f", 4).expect_nothing();
+    w.at(10).expect_spawn("setup").exits("setup", 0);
+    w.at(1000).expect_nothing().expect_no_deadline();
+}
+
+#[test]
+fn a_job_that_writes_its_own_dependency_and_exits_is_started_once_in_ten_seconds() {
+    let mut w = with_files(&["web: depends /f"], &["/f"]);
+    w.at(0).expect_spawn("web");
+    w.at(5).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(6).exits("web", 1).write("/f", 3).expect_nothing();
+    w.write("/f", 4).expect_nothing();
+    w.at(15).expect_spawn("web");
+    w.at(16).exits("web", 1).write("/f", 5).expect_nothing();
+    w.at(25).expect_spawn("web");
+    w.at(1000).expect_nothing().expect_no_deadline();
+}
+
+#[test]
+fn a_start_for_another_reason_takes_the_files_as_they_are() {
+    let mut w = with_files(&["web: depends /f, bounce every 5s"], &["/f"]);
+    w.at(0).expect_spawn("web");
+    w.at(1).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(2).write("/f", 3).expect_nothing();
+    w.at(6).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(7).write("/f", 3).expect_nothing();
+    w.at(8).reload(&["web: depends /f"]).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(9).write("/f", 4).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(1000).expect_nothing();
+}
+
+#[test]
+fn a_new_definition_ends_the_ten_seconds() {
+    let mut w = with_files(&["web: depends /f"], &["/f"]);
+    w.at(0).expect_spawn("web");
+    w.at(1).write("/f", 2).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(2).write("/f", 3).expect_nothing();
+    w.at(3).reload(&["web: nice 1, depends /f"]).expect_term("web").dies("web", 15);
+    w.expect_spawn("web").write("/f", 4).expect_term("web").dies("web", 15).expect_spawn("web");
+    w.at(1000).expect_nothing().expect_no_deadline();
 }

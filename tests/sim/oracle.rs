@@ -55,6 +55,12 @@ struct Job {
     files: Files,
     /// The content of its files when all could be read last.
     digest: Option<u64>,
+    /// A change of its files has caused the last start: before this another one does not count.
+    cool_until: Option<Instant>,
+    /// A change of its files causes the next start.
+    is_changed: bool,
+    /// Its files have changed while that did not count.
+    is_unread: bool,
     run: Option<Run>,
     rest: Option<Rest>,
 }
@@ -221,7 +227,7 @@ impl Oracle {
         let is_leaving = self.leaving_since.is_some();
         if let Some(job) = self.jobs.get_mut(name).filter(|_| !is_leaving) {
             if job.is_enabled || job.is_there() {
-                job.look(now, digest);
+                job.look(now, self.pause, digest);
             }
         }
         Ok(())
@@ -450,6 +456,11 @@ impl Oracle {
     /// When the machine has to think of starting a job that does not start now.
     fn start_at(&self, now: Instant, name: &str) -> Option<Instant> {
         let job = &self.jobs[name];
+        [self.turn_at(now, name), job.read_at()].into_iter().flatten().min()
+    }
+
+    fn turn_at(&self, now: Instant, name: &str) -> Option<Instant> {
+        let job = &self.jobs[name];
         match job.not_before.filter(|&at| at > now && job.is_backing_off()) {
             Some(at) => Some(at),
             None => (self.may_start(self.pause.max(now), name).is_ok()).then_some(self.pause),
@@ -507,6 +518,7 @@ impl Job {
         self.not_before = None;
         self.files = Files::Unknown;
         self.digest = None;
+        (self.cool_until, self.is_changed) = (None, false);
         self.spec = Some(spec);
     }
 
@@ -517,6 +529,7 @@ impl Job {
         if !self.is_there() {
             self.files = Files::Unknown;
             self.digest = None;
+            (self.cool_until, self.is_changed) = (None, false);
         }
     }
 
@@ -526,31 +539,62 @@ impl Job {
         self.stop();
     }
 
-    fn look(&mut self, now: Instant, digest: Option<u64>) {
+    fn look(&mut self, now: Instant, pause: Instant, digest: Option<u64>) {
+        let is_start = self.run.is_none() && self.rest.is_none() && !self.is_done;
+        let is_due = self.is_queued || self.not_before.is_some_and(|at| at <= now);
+        let is_first = self.is_unread && is_start && is_due;
         let Some(digest) = digest else {
             self.files = Files::Missing;
+            self.is_unread &= !is_first && self.cool_until.is_some_and(|until| until > now);
             return;
         };
-        let is_changed = self.digest.is_some_and(|old| old != digest);
+        let is_changed = !is_first && self.digest.is_some_and(|old| old != digest);
         self.files = Files::Readable;
+        if is_changed && self.is_enabled && self.is_cool(now) {
+            self.is_unread = true;
+            return;
+        }
+        self.is_unread &= !is_first && self.cool_until.is_some_and(|until| until > now);
         self.digest = Some(digest);
         if is_changed && self.is_enabled {
-            self.change(now);
+            self.change(now, pause);
         }
     }
 
+    /// A change of its files does not restart it now.
+    fn is_cool(&self, now: Instant) -> bool {
+        let is_down = self.rest.is_none() && self.is_done;
+        let is_steady = self.run.as_ref().map_or(is_down, |run| run.stop == Stop::No);
+        is_steady && self.cool_until.is_some_and(|until| until > now)
+    }
+
+    /// When its files are to be read, as they have changed while that did not count.
+    fn read_at(&self) -> Option<Instant> {
+        let is_down = self.rest.is_none() && self.is_enabled && !self.is_queued;
+        let is_steady = self.run.as_ref().map_or(is_down, |run| run.stop == Stop::No);
+        self.cool_until.filter(|_| self.is_unread && is_steady && !self.is_changed)
+    }
+
     /// What it depends on has changed.
-    fn change(&mut self, now: Instant) {
+    fn change(&mut self, now: Instant, pause: Instant) {
         let waits = self.spec.as_ref().is_some_and(|spec| spec.wait);
         if let Some(run) = &mut self.run {
             if run.stop != Stop::Yes {
                 run.stop = Stop::Yes;
+                self.is_changed = true;
                 // Those that wait for it go on waiting.
                 self.is_queued |= run.is_in_order && waits;
             }
         } else if !self.is_queued {
+            // One that was stopped starts anew once its rest is gone.
+            let cool_until = self.cool_until.filter(|_| self.rest.is_none() || !self.is_done);
+            let sooner = cool_until.map_or(now, |until| until.max(now));
+            let until = self.not_before.filter(|_| !self.is_done).unwrap_or(sooner);
+            // A pause after a failed fork is not cut short.
+            let is_sooner = until > sooner && until != pause;
+            self.is_changed |= self.is_done || is_sooner;
             self.is_done = false;
-            self.not_before = Some(now);
+            self.not_before = Some(if is_sooner { sooner } else { until });
         }
     }
 
@@ -568,6 +612,8 @@ impl Job {
             is_told: false,
         });
         self.is_queued = false;
+        self.is_unread = false;
+        self.cool_until = core::mem::take(&mut self.is_changed).then(|| now + secs(10));
     }
 
     fn end(&mut self, now: Instant, status: ExitStatus, is_alone: bool) {
