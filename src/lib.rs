@@ -88,6 +88,9 @@
 //!   epoll, a deadline), and nothing that stays ready is polled without a pause.
 //! - **What a job depends on is looked at when it is to start**, and whenever
 //!   a watch hints at a change: only content counts.
+//! - **A file counts when it is finished** ([`sys::watch`]): a read lease, for the
+//!   moment of a look, tells whether somebody has it open for writing. Where none can be had, events and
+//!   quiet time decide.
 
 #![no_std]
 #![warn(missing_docs)]

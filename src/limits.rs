@@ -147,6 +147,9 @@ pub const MAX_WATCHES: usize = 2 * MAX_DEPENDS + 64;
 /// What one takes.
 pub const WATCH_BYTES: usize = 20;
 
+/// What is known of a file of `depends`: see [`MAX_DEPENDS`].
+pub const SIGHT_BYTES: usize = 56;
+
 /// The largest pages that kernels for this machine have. Two of them are lost
 /// where the file is read to, which is to be whole pages.
 pub const PAGE_BYTES: usize =
@@ -175,6 +178,7 @@ pub const TOTAL_BYTES: usize = MAX_JOBS * JOB_BYTES
     + MAX_ULIMITS * ULIMIT_BYTES
     + MAX_ADDRESSES * ADDRESS_BYTES
     + MAX_SENDERS * SENDER_BYTES
+    + MAX_DEPENDS * SIGHT_BYTES
     + MAX_WATCHES * WATCH_BYTES
     + MAX_STREAMS * STREAM_BYTES
     + STREAM_BUFFERS * (STREAM_BUFFER_BYTES + 32)
@@ -222,7 +226,7 @@ pub fn each(show: &mut dyn FnMut(Capacity)) {
     row("MAX_JOBS", MAX_JOBS, JOB_BYTES, SET, "jobs");
     row("TEXT_BYTES", TEXT_BYTES, TEXTS, SET, "bytes of the file and of its strings");
     row("MAX_ULIMITS", MAX_ULIMITS, ULIMIT_BYTES, FIXED, "ulimits of all jobs");
-    row("MAX_DEPENDS", MAX_DEPENDS, 0, SET, "files of all depends");
+    row("MAX_DEPENDS", MAX_DEPENDS, SIGHT_BYTES, SET, "files of all depends");
     row("MAX_WATCHES", MAX_WATCHES, WATCH_BYTES, FIXED, "watched directories and files");
     row("MAX_ADDRESSES", MAX_ADDRESSES, ADDRESS_BYTES, FIXED, "report to and listen on");
     row("MAX_SENDERS", MAX_SENDERS, SENDER_BYTES, FIXED, "from of all listen on");

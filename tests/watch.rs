@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant as Clock};
 
 use pmtr::sys::clock;
-use pmtr::sys::watch::{Hints, Role, Watch};
+use pmtr::sys::watch::{FileId, Hints, Sight, Watch};
 use tempfile::TempDir;
 
 /// A directory with the file `conf` in it, which is watched.
@@ -42,7 +42,7 @@ impl Scene {
     fn lay(&mut self) {
         let path = CString::new(self.path.as_os_str().as_bytes()).unwrap();
         self.watch.begin();
-        self.watch.lay(&path, Role::Config);
+        self.watch.lay(&path, FileId::CONFIG);
         self.watch.laid(clock::now());
     }
 
@@ -59,9 +59,11 @@ impl Scene {
 
     fn notices_new_content(&mut self) {
         let deadline = Clock::now() + Duration::from_secs(5);
-        while !self.notices().config_written {
+        while !self.watch.sight(FileId::CONFIG).is_written() {
             assert!(Clock::now() < deadline, "no hint at new content");
+            self.notices();
         }
+        *self.watch.sight(FileId::CONFIG) = Sight::NONE;
     }
 
     fn settled_within(&mut self, patience: Duration) -> Option<Hints> {
@@ -122,7 +124,7 @@ fn renamed_away_and_created() {
 fn deleted_and_created_later() {
     let mut scene = Scene::new();
     fs::remove_file(&scene.path).unwrap();
-    assert!(!scene.notices().config_written);
+    assert!(scene.notices().is_elsewhere);
     fs::write(&scene.path, "second").unwrap();
     scene.notices_new_content();
 }
@@ -133,8 +135,8 @@ fn created_but_not_written_yet() {
     fs::remove_file(&scene.path).unwrap();
     scene.notices();
     let file = fs::File::create(&scene.path).unwrap();
-    let hints = scene.notices();
-    assert!(hints.config_created && !hints.config_written);
+    scene.notices();
+    assert!(!scene.watch.sight(FileId::CONFIG).is_written());
     drop(file);
     scene.notices_new_content();
 }
@@ -159,6 +161,8 @@ fn link_swapped() {
     scene.lay();
     symlink("two", scene.at("link")).unwrap();
     fs::rename(scene.at("link"), &scene.path).unwrap();
+    assert!(scene.notices().is_elsewhere);
+    fs::write(scene.at("two"), "third").unwrap();
     scene.notices_new_content();
 }
 

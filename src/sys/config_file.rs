@@ -2,10 +2,11 @@
 
 use super::errno::Meaning;
 use super::exposure::{directory_of, exposure, Exposure};
+use super::opened::Opened;
 use super::pages;
-use super::stat::{fstat, lstat, stat, Stat};
+use super::stat::{lstat, stat};
 use super::std::ffi::{CStr, CString, OsStr};
-use super::std::os::fd::{AsRawFd, OwnedFd};
+use super::std::os::fd::OwnedFd;
 use super::std::os::unix::ffi::OsStrExt;
 use super::std::path::Path;
 use super::std::prelude::v1::*;
@@ -16,25 +17,15 @@ use crate::name::write_lossy;
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{open, AtFlags, OFlag, AT_FDCWD};
-use nix::libc;
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::Mode;
 use nix::unistd::{faccessat, AccessFlags};
 
-/// Where the configuration is, and which file it was when it was last read.
+/// Where the configuration is, and what its file was when it was last read.
 pub struct ConfigFile {
     path: CString,
     directory: CString,
-    stamp: Option<Stamp>,
+    bytes: usize,
     exposure: Option<Exposure>,
-}
-
-/// What tells one content of a file from another without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, u32),
 }
 
 /// For the bytes of the file while it is being parsed, and one more to notice that
@@ -70,7 +61,7 @@ impl ConfigFile {
     /// The configuration at `path`, which is absolute.
     pub fn new(path: CString) -> Self {
         let directory = directory_of(&path);
-        ConfigFile { path, directory, stamp: None, exposure: None }
+        ConfigFile { path, directory, bytes: 0, exposure: None }
     }
 
     /// Where it is.
@@ -80,7 +71,7 @@ impl ConfigFile {
 
     /// How many bytes it had when it was last read.
     pub fn bytes(&self) -> usize {
-        self.stamp.map_or(0, |stamp| usize::try_from(stamp.size).unwrap_or(0))
+        self.bytes
     }
 
     /// How somebody else could have changed it when it was last read.
@@ -120,17 +111,25 @@ impl ConfigFile {
         stat(self.path.as_c_str()).is_ok()
     }
 
-    /// Reads the file into `text` and parses it; every problem goes to `found`, with the
+    /// Opens it to be [loaded](Self::load).
+    pub(super) fn open(&self) -> Result<Opened, Errno> {
+        Opened::new(&self.path)
+    }
+
+    /// Reads the opened file into `text` and parses it; every problem goes to `found`, with the
     /// file's name, and every word to `read`.
-    pub fn load(
+    pub(super) fn load(
         &mut self,
+        opened: &Result<Opened, Errno>,
         text: &mut Text,
         into: &mut Config,
         found: &mut dyn FnMut(&Problem<'_>, &CStr),
         read: &mut dyn FnMut(&Token<'_>),
     ) -> Result<(), Refused> {
+        (self.bytes, self.exposure) = (0, None);
+        let opened = opened.as_ref().map_err(|&errno| Refused::Unreadable(errno))?;
         let text = pages::whole(&mut text.0);
-        let len = self.read(&mut text[..=TEXT_BYTES])?;
+        let len = self.read(opened, &mut text[..=TEXT_BYTES])?;
         if len > TEXT_BYTES {
             return Err(Refused::TooLong);
         }
@@ -139,49 +138,14 @@ impl ConfigFile {
         parsed.map_err(Refused::Errors)
     }
 
-    /// Whether the file is another one than the one last read, or has changed.
-    pub fn has_changed(&self) -> bool {
-        let stat = self.open().and_then(fstat);
-        stat.ok().map(|stat| Stamp::of(&stat)) != self.stamp
-    }
-
-    /// Whether a file that was just created is there as a whole: a link to
-    /// what existed before.
-    pub fn is_link(&self) -> bool {
-        lstat(self.path.as_c_str()).is_ok_and(|stat| {
-            let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-            kind == SFlag::S_IFLNK || stat.st_nlink > 1
-        })
-    }
-
-    fn open(&self) -> Result<OwnedFd, Errno> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        open(self.path.as_c_str(), flags | OFlag::O_LARGEFILE, Mode::empty())
-    }
-
-    /// Whether somebody has the file open for writing: half of it may be there,
-    /// or nothing. The end of that is a change, too.
-    pub fn is_being_written(&self) -> bool {
-        self.open().is_ok_and(|file| keep_writers_out(&file) == Err(Errno::EAGAIN))
-    }
-
     /// Reads as much of the file as there is room for.
-    fn read(&mut self, text: &mut [u8]) -> Result<usize, Refused> {
-        (self.stamp, self.exposure) = (None, None);
-        let file = self.open().map_err(Refused::Unreadable)?;
-        // At the start, and when told to, it is read even so.
-        let _ = keep_writers_out(&file);
-        let stat = fstat(&file).map_err(Refused::Unreadable)?;
-        self.stamp = Some(Stamp::of(&stat));
-        self.exposure = exposure(&stat, &self.directory);
-        if is_pipe(&stat) {
+    fn read(&mut self, opened: &Opened, text: &mut [u8]) -> Result<usize, Refused> {
+        self.bytes = usize::try_from(opened.stat.st_size).unwrap_or(0);
+        self.exposure = exposure(&opened.stat, &self.directory);
+        if opened.is_pipe() {
             return Err(Refused::Pipe);
         }
-        read_all(&file, text).map_err(|errno| {
-            // What was not read is another content whenever it is looked at.
-            self.stamp = None;
-            Refused::Unreadable(errno)
-        })
+        read_all(&opened.file, text).map_err(Refused::Unreadable)
     }
 }
 
@@ -196,29 +160,6 @@ fn read_all(file: &OwnedFd, text: &mut [u8]) -> Result<usize, Errno> {
         }
     }
     Ok(len)
-}
-
-/// Makes whoever opens the file for writing wait until it is closed here
-/// (fcntl(2), "Leases"). `EAGAIN`: somebody has it open for writing. Other
-/// errors: the file system, or its owner, does not let us.
-fn keep_writers_out(file: &OwnedFd) -> Result<(), Errno> {
-    // Whoever opens it would have this process sent SIGIO, which would end `pmtr -t`.
-    set(file, F_SETSIG, libc::SIGURG)?;
-    set(file, libc::F_SETLEASE, libc::F_RDLCK)
-}
-
-/// Of fcntl(2); on all that Linux runs on but PA-RISC.
-const F_SETSIG: libc::c_int = 10;
-
-fn set(file: &OwnedFd, what: libc::c_int, value: libc::c_int) -> Result<(), Errno> {
-    // SAFETY: takes a descriptor and two numbers.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), what, value) };
-    Errno::result(result).map(|_| ())
-}
-
-/// A FIFO is never at its end, or at once.
-fn is_pipe(stat: &Stat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO
 }
 
 /// Its name.
@@ -245,17 +186,6 @@ impl fmt::Display for Refused {
             Refused::Pipe => f.write_str("it is a FIFO, not a file"),
             Refused::TooLong => write!(f, "longer than TEXT_BYTES ({TEXT_BYTES} bytes)"),
             Refused::Errors(refused) => refused.fmt(f),
-        }
-    }
-}
-
-impl Stamp {
-    fn of(stat: &Stat) -> Self {
-        Stamp {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: stat.st_size,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
         }
     }
 }

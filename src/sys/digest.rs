@@ -1,6 +1,7 @@
-//! A digest of the files that a job depends on (manual, "depends").
+//! Digests of the files that a job depends on (manual, "depends").
 
-use super::stat::{fstat, Stat};
+use super::opened::Opened;
+use super::stat::Stat;
 use super::std::collections::hash_map::DefaultHasher;
 use super::std::ffi::CStr;
 use super::std::hash::Hasher;
@@ -8,25 +9,43 @@ use super::std::os::fd::OwnedFd;
 use super::std::prelude::v1::*;
 use crate::config::JobView;
 use crate::limits::PATH_BYTES;
-use crate::supervise::Unreadable;
 use heapless::Vec;
 use nix::errno::Errno;
-use nix::fcntl::{open, OFlag};
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::uio::pread;
 
 /// Of a file longer than this, size and time of change count and not all of its
 /// content, which would hold up the supervisor for too long to read. Some
 /// files have no end that their size would tell.
 pub const CONTENT_BYTES: u64 = 16 << 20;
 
-/// The digest of the content of all files that `job` depends on, or the first
-/// one that cannot be read. Relative ones: see [`with_path`]. Reads them; does
-/// not block, does not allocate.
-pub fn digest(job: JobView<'_>, cwd: &CStr) -> Result<u64, Unreadable> {
+/// The digest of the contents of several files, from those of each.
+pub struct Combined(DefaultHasher);
+
+impl Combined {
+    /// Of no file.
+    pub fn new() -> Self {
+        Combined(DefaultHasher::new())
+    }
+
+    /// Adds one file.
+    pub fn add(&mut self, digest: u64) {
+        self.0.write_u64(digest);
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// The digest of the content of an open file, which is read from its beginning and left there. Does not block, does
+/// not allocate.
+pub fn of_content(opened: &Opened) -> Result<u64, Errno> {
     let mut hasher = DefaultHasher::new();
-    for (file, path) in job.depends().enumerate() {
-        let added = with_path(job, cwd, path, |path| add_file(&mut hasher, path));
-        added.map_err(|errno| Unreadable { file: file as u16, errno: super::errno(errno) })?;
+    if opened.stat.st_size > CONTENT_BYTES {
+        add_stamp(&mut hasher, &opened.stat);
+    } else {
+        add_content(&mut hasher, &opened.file, &opened.stat)?;
     }
     Ok(hasher.finish())
 }
@@ -64,27 +83,6 @@ fn with_joined<R>(
     with(CStr::from_bytes_with_nul(&whole).map_err(|_| Errno::EINVAL)?)
 }
 
-/// Adds one file: its length as well, so that bytes cannot wander between files.
-fn add_file(hasher: &mut DefaultHasher, path: &CStr) -> Result<(), Errno> {
-    let flags = OFlag::O_RDONLY
-        | OFlag::O_NONBLOCK
-        | OFlag::O_CLOEXEC
-        | OFlag::O_NOCTTY
-        | OFlag::O_LARGEFILE;
-    let file = open(path, flags, Mode::empty())?;
-    let stat = fstat(&file)?;
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFREG => {}
-        SFlag::S_IFDIR => return Err(Errno::EISDIR),
-        _ => return Err(Errno::EINVAL),
-    }
-    if stat.st_size > CONTENT_BYTES {
-        add_stamp(hasher, &stat);
-        return Ok(());
-    }
-    add_content(hasher, &file, &stat)
-}
-
 fn add_stamp(hasher: &mut DefaultHasher, stat: &Stat) {
     hasher.write_u64(stat.st_size);
     hasher.write_i64(stat.st_mtime);
@@ -95,7 +93,8 @@ fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd, stat: &Stat) -> Resul
     let mut chunk = [0; 4096];
     let mut len = 0;
     while len <= CONTENT_BYTES {
-        match nix::unistd::read(file, &mut chunk) {
+        // Whoever reads the file afterwards begins where it begins.
+        match pread(file, &mut chunk, len as i64) {
             Ok(0) => {
                 hasher.write_u64(len);
                 return Ok(());

@@ -42,7 +42,8 @@ pub fn dry_run(file: &mut ConfigFile, config: &mut Config, verbose: u8) -> Verdi
         return Verdict::Refused;
     }
     let text = &mut take(&FILES).text;
-    let loaded = file.load(text, config, &mut found, &mut read);
+    let opened = file.open();
+    let loaded = file.load(&opened, text, config, &mut found, &mut read);
     if let Some(exposure) = file.exposure() {
         eprintln!("{file}: warning: {exposure}");
         warnings += 1;

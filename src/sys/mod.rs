@@ -20,6 +20,8 @@ pub mod heap;
 mod held;
 mod lock;
 pub mod log;
+mod looks;
+mod opened;
 pub mod options;
 mod pages;
 pub mod pidfile;

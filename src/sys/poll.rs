@@ -17,6 +17,8 @@ pub enum Token {
     Watch,
     /// The inotify descriptor of the state file.
     State,
+    /// The table of mounts.
+    Mounts,
     /// The syslog socket takes records again.
     Syslog,
     /// Standard error takes records again.
@@ -34,6 +36,8 @@ pub enum Token {
 pub enum Interest {
     /// That it can be read.
     Read,
+    /// That it has urgent data, which a table of mounts has after a change.
+    Urgent,
     /// Once that it can be written; as for `ReadOnce`.
     WriteOnce,
     /// Once that it can be read; to be told again it is to be [changed](Poller::change).
@@ -115,6 +119,7 @@ impl Default for Ready {
 fn event(token: Token, interest: Interest) -> EpollEvent {
     let flags = match interest {
         Interest::Read => EpollFlags::EPOLLIN,
+        Interest::Urgent => EpollFlags::EPOLLPRI,
         Interest::WriteOnce => EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT,
         Interest::ReadOnce => EpollFlags::EPOLLIN | EpollFlags::EPOLLONESHOT,
     };
@@ -134,6 +139,7 @@ fn encode(token: Token) -> u64 {
         Token::Stderr => 5,
         Token::Lookout => 6,
         Token::State => 7,
+        Token::Mounts => 8,
         Token::Udp(row) => UDP | u64::from(row),
         Token::Stream(row) => STREAM | u64::from(row),
     }
@@ -150,6 +156,7 @@ fn decode(data: u64) -> Token {
         5 => Token::Stderr,
         6 => Token::Lookout,
         7 => Token::State,
+        8 => Token::Mounts,
         udp if udp & UDP != 0 => Token::Udp(udp as u16),
         stream => Token::Stream((stream ^ STREAM) as u16),
     }

@@ -2,6 +2,7 @@
 
 use super::config_file::ConfigFile;
 use super::errno::Meaning;
+use super::looks::Unfinished;
 use super::poll::{Interest, Poller, Ready, Token};
 use super::rest::Rest;
 use super::signals::{Request, Signals};
@@ -201,6 +202,7 @@ impl Shell {
                 let read = self.files.watch.read(now);
                 self.troubles.note(Part::Watch, read);
             }
+            Token::Mounts => self.files.watch.on_mounts(now),
             Token::Syslog | Token::Stderr | Token::Lookout => log::ready(token, now, &self.poller),
             Token::State => {
                 let heard = self.state.hear(now);
@@ -262,7 +264,7 @@ impl Shell {
         self.was_deep = true;
         match action {
             Action::Spawn { job } => self.spawn(job),
-            Action::Look { job } => self.tell_digest(job),
+            Action::Look { job } => self.tell_digest(job, Unfinished::IsMissing),
             Action::Signal { pid, signal, again } => self.signal(now, pid, signal, again),
             Action::EndSession { job, sid, signal } => self.end_session(job, sid, signal),
             Action::LeaveSession { job, sid } => self.on_session_gone(job, sid),

@@ -29,6 +29,8 @@ pub(super) struct Stat {
     pub st_mtime_nsec: u32,
     /// When it was made, seconds and nanoseconds; zeros where the file system does not know.
     pub st_btime: (i64, u32),
+    pub st_ctime: i64,
+    pub st_ctime_nsec: u32,
 }
 
 /// No path: the descriptor itself is meant. (A literal needs a newer Rust.)
@@ -75,5 +77,7 @@ fn statx(dir: c_int, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
         st_mtime: found.stx_mtime.tv_sec,
         st_mtime_nsec: found.stx_mtime.tv_nsec,
         st_btime: (found.stx_btime.tv_sec, found.stx_btime.tv_nsec),
+        st_ctime: found.stx_ctime.tv_sec,
+        st_ctime_nsec: found.stx_ctime.tv_nsec,
     })
 }

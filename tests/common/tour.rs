@@ -81,7 +81,7 @@ fn what_jobs_depend_on(w: &World) {
     fs::remove_file(w.path("depends")).unwrap();
     w.log().wait_for(w.path("depends").to_str().unwrap());
     w.file("depends", "3");
-    w.restarted("depends", now);
+    w.restarted_again("depends", now);
     w.file("missing", "1");
     w.started("missing");
 }

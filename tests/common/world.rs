@@ -30,6 +30,8 @@ pub struct World {
     pub(super) user: Option<u32>,
     pub(super) stdout: Option<Stdio>,
     pub(super) prepare: Option<fn() -> io::Result<()>>,
+    /// The configuration's path in the directory.
+    config: &'static str,
     pub(super) stderr: Option<Stdio>,
     pub(super) stderr_copy: Option<std::thread::JoinHandle<()>>,
     /// When it began, for the kernel: in seconds since the machine was started.
@@ -64,6 +66,7 @@ impl World {
             user: None,
             stdout: None,
             prepare: None,
+            config: "pmtr.conf",
             stderr: None,
             stderr_copy: None,
             born: process::uptime().floor(),
@@ -78,6 +81,12 @@ impl World {
         world.config(config);
         world.start();
         world
+    }
+
+    /// Has the configuration somewhere else in the directory.
+    pub fn config_at(mut self, path: &'static str) -> World {
+        self.config = path;
+        self
     }
 
     /// Adds an option for pmtr.
@@ -167,7 +176,7 @@ impl World {
 
     /// The configuration file.
     pub fn config_file(&self) -> PathBuf {
-        self.path("pmtr.conf")
+        self.path(self.config)
     }
 
     /// The pid file of [`start_daemon`](Self::start_daemon).

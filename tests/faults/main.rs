@@ -86,7 +86,10 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("statx", "$DIR/state/", Told::Not),
     ("statx", "", Told::Once),
     ("readlink", "", Told::Once),
-    // A lease on the configuration is a help, no more; of a file of `depends` there is none.
+    // For its digest, or to see whether it looks finished.
+    ("pread64", "$DIR/pmtr.conf", Told::Not),
+    ("pread64", "$DIR/", Told::OfJob),
+    // A lease is a help, no more.
     ("fcntl", "$DIR/", Told::Not),
     ("fcntl", "pipe:", Told::OfJob),
     ("pipe2", "", Told::OfJob),

@@ -86,6 +86,18 @@ impl Walk {
         self.here = self.end();
     }
 
+    /// Goes back to the directory above where the walk is. Returns the name there of what was left;
+    /// None for the root, and for what has no name.
+    pub(super) fn back(&mut self) -> Option<u32> {
+        let end = self.here;
+        let slash = self.path[..end].iter().rposition(|&byte| byte == b'/')?;
+        let name = &self.path[slash + 1..end];
+        self.here =
+            self.path[..slash].iter().rposition(|&byte| byte != b'/').map_or(0, |at| at + 1);
+        let is_name = !matches!(name, b"" | b"." | b"..");
+        is_name.then(|| name_hash(name))
+    }
+
     /// Calls `with` with the path to where the walk is.
     pub(super) fn here<R>(&mut self, with: impl FnOnce(&CStr) -> R) -> Option<R> {
         let root: &[u8] = b"/\0";
