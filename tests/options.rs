@@ -484,11 +484,12 @@ fn ulimit_takes_a_block() {
 fn ulimit_values_can_be_infinity_and_unlimited() {
     // Soft limits only: these two are not limited anywhere else.
     let mut world = World::new().wrapped_in(&["prlimit", "--fsize=9000000000:", "--cpu=900:"]);
-    world.config(&job("a", "cmd /bin/sleep 1000\n  ulimit -f infinity\n  ulimit -t unlimited"));
+    let limited = job("a", "cmd /bin/sleep 1000\n  ulimit -f infinity\n  ulimit -t unlimited");
+    world.config(&(limited + &sleepers("b")));
     world.start();
     let pid = world.running("a");
     let unlimited = ("unlimited".to_string(), "unlimited".to_string());
-    assert_eq!(limits(world.pid(), "Max file size").0, "9000000000");
+    assert_eq!(limits(world.running("b"), "Max file size").0, "9000000000");
     assert_eq!(limits(pid, "Max file size"), unlimited);
     assert_eq!(limits(pid, "Max cpu time"), unlimited);
 }

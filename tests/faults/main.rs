@@ -68,6 +68,14 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("read", "pipe:", Told::Once),
     ("read", "$DIR/pmtr.conf", Told::Once),
     ("read", "$DIR/", Told::OfJob),
+    // The zone of the stamps: the one that was read before stays.
+    ("openat", "/etc/localtime", Told::Not),
+    ("pread64", "/usr/share/zoneinfo/", Told::Not),
+    ("pread64", "/etc/localtime", Told::Not),
+    // The echo to standard error, and the watch for a receiver, which is looked for as well.
+    ("writev", "pipe:", Told::Not),
+    ("epoll_ctl", "anon_inode:inotify", Told::Perhaps),
+    ("inotify_init1", "", Told::Perhaps),
     // What cannot be found out of an ended job's session counts as left, and is looked for again.
     ("openat", "/proc", Told::Perhaps),
     ("read", "/proc/", Told::Perhaps),
@@ -87,6 +95,7 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("statx", "", Told::Once),
     ("readlink", "", Told::Once),
     // For its digest, or to see whether it looks finished.
+    ("pread64", "$DIR/state/", Told::Not),
     ("pread64", "$DIR/pmtr.conf", Told::Not),
     ("pread64", "$DIR/", Told::OfJob),
     // A lease is a help, no more.
@@ -101,7 +110,6 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("wait4", "", Told::Once),
     ("pwrite64", "$DIR/state/", Told::Once),
     // To see whether another process has written there; it is looked at again.
-    ("pread64", "$DIR/state/", Told::Not),
     ("sendmmsg", "UNIX", Told::Not),
     ("connect", "UNIX", Told::Not),
     ("connect", "socket:", Told::Not),
