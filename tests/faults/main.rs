@@ -95,6 +95,7 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("statx", "", Told::Once),
     ("readlink", "", Told::Once),
     // For its digest, or to see whether it looks finished.
+    // To see whether another process has written there; it is looked at again.
     ("pread64", "$DIR/state/", Told::Not),
     ("pread64", "$DIR/pmtr.conf", Told::Not),
     ("pread64", "$DIR/", Told::OfJob),
@@ -109,7 +110,6 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("waitid", "", Told::Once),
     ("wait4", "", Told::Once),
     ("pwrite64", "$DIR/state/", Told::Once),
-    // To see whether another process has written there; it is looked at again.
     ("sendmmsg", "UNIX", Told::Not),
     ("connect", "UNIX", Told::Not),
     ("connect", "socket:", Told::Not),
