@@ -226,8 +226,9 @@ impl<'a> Container<'a> {
 
     /// kill -9 of its pmtr.
     fn kill(&self) {
+        // One that was refused is on its way out.
+        eventually("one pmtr", || self.all("/pmtr").len() == 1);
         let pmtr = self.all("/pmtr");
-        assert_eq!(pmtr.len(), 1, "{}", self.log());
         send(pmtr[0], Signal::SIGKILL);
         gone(pmtr[0]);
     }

@@ -11,6 +11,7 @@ use crate::config::JobView;
 use crate::limits::PATH_BYTES;
 use heapless::Vec;
 use nix::errno::Errno;
+use nix::libc::off_t;
 use nix::sys::uio::pread;
 
 /// Of a file longer than this, size and time of change count and not all of its
@@ -94,7 +95,7 @@ fn add_content(hasher: &mut DefaultHasher, file: &OwnedFd, stat: &Stat) -> Resul
     let mut len = 0;
     while len <= CONTENT_BYTES {
         // Whoever reads the file afterwards begins where it begins.
-        match pread(file, &mut chunk, len as i64) {
+        match pread(file, &mut chunk, len as off_t) {
             Ok(0) => {
                 hasher.write_u64(len);
                 return Ok(());

@@ -26,6 +26,7 @@ use core::fmt;
 use core::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc::off_t;
 use nix::sys::uio::pread;
 
 /// How long a directory is left alone from which the file was removed: to make that again would keep `rm -r` from
@@ -189,7 +190,7 @@ impl State {
         let is_recorded = |slot: u16, pid: i32| {
             let mut block = [0; BLOCK_BYTES];
             let file = self.fd(n)?;
-            pread(file, &mut block, i64::try_from(offset(slot)).ok()?).ok()?;
+            pread(file, &mut block, off_t::try_from(offset(slot)).ok()?).ok()?;
             let record = Record::decode(&block, &own.header.era, slot);
             Some(record.is_some_and(|record| record.pid == pid))
         };
