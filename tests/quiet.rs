@@ -38,7 +38,7 @@ fn settle(world: &World) {
 #[test]
 fn for_sixty_seconds_an_idle_pmtr_with_24_jobs_is_not_scheduled() {
     let names: Vec<String> = (0..24).map(|n| format!("job{n}")).collect();
-    let world = World::with(&sleepers(&names.join(" ")));
+    let world = World::undisturbed(&sleepers(&names.join(" ")));
     world.started("job23");
     settle(&world);
     let pid = world.pid();

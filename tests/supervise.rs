@@ -478,7 +478,7 @@ fn falls_asleep(world: &World) {
 
 #[test]
 fn no_wake_up_without_a_reason() {
-    let world = World::with(&sleepers("a b c"));
+    let world = World::undisturbed(&sleepers("a b c"));
     world.running("c");
     falls_asleep(&world);
     let before = sleeps(&world);
@@ -489,7 +489,7 @@ fn no_wake_up_without_a_reason() {
 
 #[test]
 fn a_job_that_closes_its_output_wakes_nobody() {
-    let world = World::with(&job("a", "cmd /bin/sh -c \"exec sleep 1000 >&- 2>&-\""));
+    let world = World::undisturbed(&job("a", "cmd /bin/sh -c \"exec sleep 1000 >&- 2>&-\""));
     world.running("a");
     falls_asleep(&world);
 }

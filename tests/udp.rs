@@ -716,7 +716,8 @@ fn many_reloads_leave_no_socket_behind() {
 #[test]
 fn without_a_report_to_nothing_wakes_up() {
     let ip: IpAddr = own_address().into();
-    let world = World::with(&(format!("listen on udp://{ip}:{PORT}\n") + &sleepers("a")));
+    let listen = format!("listen on udp://{ip}:{PORT}\n");
+    let world = World::undisturbed(&(listen + &sleepers("a")));
     world.started("a");
     let switches = || -> u64 {
         let count = |name| status(world.pid(), name).parse::<u64>().expect("a number");

@@ -64,7 +64,7 @@ pub fn has_other_child(known: impl Fn(i32) -> bool) -> bool {
 }
 
 /// How many ended children are found at once.
-const ENDED_AT_ONCE: usize = 32;
+const ENDED_AT_ONCE: usize = 512;
 
 /// Returns ended children of pmtr that are not `kept`, as many as it finds at once.
 pub fn ended_children(
@@ -162,7 +162,8 @@ impl Processes {
         let is_same =
             now.is_some_and(|now| (now.session, now.started) == (process.session, process.started));
         match held {
-            Ok(held) if is_same => pidfd_signal(&held, signal),
+            Ok(held) if is_same && pidfd_signal(&held, signal) => {}
+            Ok(_) if is_same => drop(kill(Pid::from_raw(process.pid), signal)),
             // Before Linux 5.3, in a sandbox, or without a free descriptor.
             Err(_) if is_same => drop(kill(Pid::from_raw(process.pid), signal)),
             Ok(_) | Err(_) => {}
@@ -207,12 +208,14 @@ fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A process that has ended meanwhile needs no signal; one that may not be signalled stays.
-fn pidfd_signal(process: &OwnedFd, signal: Signal) {
+/// Returns false where a sandbox or an emulator does not let a descriptor be used for it. A process
+/// that has ended meanwhile needs no signal; one that may not be signalled stays.
+fn pidfd_signal(process: &OwnedFd, signal: Signal) -> bool {
     const NO_INFO: c_long = 0;
     let (fd, signal) = (c_long::from(process.as_raw_fd()), signal as c_long);
     // SAFETY: a null pointer stands for the information that kill(2) would send.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, NO_INFO, NO_INFO) };
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, NO_INFO, NO_INFO) };
+    sent == 0 || Errno::last() == Errno::ESRCH
 }
 
 /// Entries of a directory, a buffer full at a time (getdents64(2)).

@@ -83,6 +83,17 @@ impl World {
         world
     }
 
+    /// Starts a pmtr with a mount table of its own: every mount of another test would wake it.
+    pub fn undisturbed(config: &str) -> World {
+        let mut world = World::new();
+        if super::is_root() {
+            world = world.wrapped_in(&["unshare", "-m"]);
+        }
+        world.config(config);
+        world.start();
+        world
+    }
+
     /// Has the configuration somewhere else in the directory.
     pub fn config_at(mut self, path: &'static str) -> World {
         self.config = path;
