@@ -205,6 +205,19 @@ impl Supervisor {
         is_once || status == ExitStatus::Code(DO_NOT_RESTART)
     }
 
+    /// Returns true if the process is the first one of a job, and what it leaves of its session
+    /// when it ends with `status` is to be ended, too.
+    pub fn ends_session_of(&self, pid: i32, status: ExitStatus) -> bool {
+        let Some(slot) = self.table.slot_of_pid(pid) else { return false };
+        match self.table.state(slot) {
+            State::Running { .. } => !self.is_final(slot, status),
+            State::Stopping { .. } => true,
+            State::Vacant | State::Idle(_) | State::Queued | State::BackingOff { .. } => false,
+            State::Blocked { .. } | State::Yielding | State::Starting { .. } => false,
+            State::Failing { .. } | State::Clearing { .. } => false,
+        }
+    }
+
     pub(super) fn on_session_gone(&mut self, now: Instant, job: JobId) {
         let Some(slot) = self.table.slot(job) else { return };
         if let State::Clearing { then, .. } = self.table.state(slot) {

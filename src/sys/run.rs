@@ -1,6 +1,7 @@
 //! The loop: waits for events, hands them to the supervisor, does what it says.
 
 use super::config_file::ConfigFile;
+use super::daemon::is_process_one;
 use super::errno::Meaning;
 use super::looks::Unfinished;
 use super::poll::{Interest, Poller, Ready, Token};
@@ -385,7 +386,7 @@ impl Shell {
         self.streams.ended(pid, now, &self.poller);
         self.udp.ended(pid);
         if let Some(job) = self.supervisor.job_of(pid) {
-            let is_alone = self.is_alone(pid);
+            let is_alone = !self.supervisor.ends_session_of(pid, status) || self.is_alone(pid);
             self.supervisor.handle(now, Event::Exited { pid, status, is_alone });
             if self.supervisor.keeps(pid) {
                 return Some(());
@@ -460,5 +461,5 @@ fn adopt_orphans() -> bool {
     if let Err(errno) = adopted {
         tell::debug!("no child subreaper: {}", errno.meaning());
     }
-    adopted.is_ok()
+    adopted.is_ok() || is_process_one()
 }
