@@ -10,7 +10,7 @@ LIC_FILES_CHKSUM = "file://LICENSE;md5=d08c8462a972079916d92c8f443240e5"
 # Where the sources are: a repository or mirror that your builds can reach, set in local.conf.
 PMTR_REPOSITORY ?= "git://git.example.com/pmtr.git;protocol=https;branch=main"
 SRC_URI = "${PMTR_REPOSITORY};destsuffix=${BP}"
-SRCREV = "d95b552861cbff0868a41562f3a92561b1178b4b"
+SRCREV = "651ba2dcf0c2762dff59eb6b9f115b39d464269b"
 
 CVE_PRODUCT = "pmtr"
 
