@@ -123,7 +123,7 @@ impl Ring {
         self.rewind();
     }
 
-    /// Whether a record of up to `len` bytes can be written now.
+    /// Returns true if a record of up to `len` bytes can be written now.
     pub fn has_room(&self, class: Class, len: usize) -> bool {
         let limit = match class {
             Class::Job => RING_BYTES - RING_RESERVED_BYTES,
@@ -168,7 +168,7 @@ impl Ring {
         Records { ring: self, kept, at: self.cursors[reader as usize] }
     }
 
-    /// Whether there is nothing for `reader`.
+    /// Returns true if there is nothing for `reader`.
     pub fn is_empty(&self, reader: Reader) -> bool {
         self.cursors[reader as usize] == self.head && self.kept_of(reader) == 0
     }

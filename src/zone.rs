@@ -27,7 +27,7 @@ impl Offset {
     /// None, always.
     pub const UTC: Offset = Offset { seconds: 0, from: i64::MIN, until: i64::MAX };
 
-    /// Whether it holds at `second`.
+    /// Returns true if it holds at `second`.
     pub fn holds(&self, second: i64) -> bool {
         (self.from..self.until).contains(&second)
     }

@@ -359,7 +359,7 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// Whether `word` is no value any more: an option or a `}` that begins a line.
+/// Returns true if `word` is no value any more: an option or a `}` that begins a line.
 pub(super) fn ends_values(word: &Word<'_>) -> bool {
     word.first && (word.is("}") || option::find(word).is_some())
 }

@@ -149,12 +149,12 @@ impl OptionRule {
         }
     }
 
-    /// Whether a job must have it (manual, "Overview").
+    /// Returns true if a job must have it (manual, "Overview").
     pub(super) fn is_required(&self) -> bool {
         matches!(self.name.as_str(), "name" | "cmd")
     }
 
-    /// Whether it stands outside of jobs.
+    /// Returns true if it stands outside of jobs.
     pub(super) fn is_global(&self) -> bool {
         matches!(self.takes, Takes::Options | Takes::Address(_) | Takes::Listener)
     }
@@ -175,7 +175,7 @@ pub(super) fn find_or_glued(word: &Word<'_>) -> Option<usize> {
     find(word).or_else(glued)
 }
 
-/// Whether `bytes` would be an option at the start of a line.
+/// Returns true if `bytes` would be an option at the start of a line.
 pub(super) fn is_keyword(bytes: &[u8]) -> bool {
     find_keyword(bytes).is_some()
 }

@@ -100,7 +100,7 @@ impl Limit {
         self.facts().2
     }
 
-    /// Whether it bounds the file as a whole, so that what comes after does not fit either.
+    /// Returns true if it bounds the file as a whole, so that what comes after does not fit either.
     pub(super) fn is_shared(self) -> bool {
         match self {
             Limit::NameBytes | Limit::MaxArgs | Limit::MaxEnv | Limit::PathBytes => false,

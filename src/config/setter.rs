@@ -147,7 +147,7 @@ fn stdin(p: &mut Parser<'_>, word: Word<'_>) {
     }
 }
 
-/// Whether `word` can be a path; if not, that is told.
+/// Returns true if `word` can be a path; if not, that is told.
 fn is_path(p: &mut Parser<'_>, word: Word<'_>) -> bool {
     if word.bytes.is_empty() {
         p.refuse(word, ValueFault::Empty);

@@ -177,7 +177,7 @@ impl Command {
         }
     }
 
-    /// Whether a command follows; `cut -d | -f 2` and the `;` of find(1) are something else.
+    /// Returns true if a command follows; `cut -d | -f 2` and the `;` of find(1) are something else.
     fn is_operator(&self, bytes: &[u8], next: Option<&[u8]>) -> bool {
         match next {
             Some(next) if is_path(next) => true,
@@ -256,14 +256,14 @@ fn is_quoted_value(bytes: &[u8]) -> bool {
     at > 0 && bytes[..at].iter().all(is_name)
 }
 
-/// Whether a shell would put something in the place of a variable or of a command.
+/// Returns true if a shell would put something in the place of a variable or of a command.
 fn expands(bytes: &[u8]) -> bool {
     let is_single = matches!(bytes, [b'$', b'0'..=b'9' | b'@' | b'*' | b'?' | b'!' | b'#' | b'$']);
     let has_command = (bytes.len() > 1 && bytes.starts_with(b"`")) || has(bytes, b"=`");
     is_single || has_command || (0..bytes.len()).any(|at| is_variable(bytes, at))
 }
 
-/// Whether a variable begins here. `Outer$Inner`, `$apr1$…` and `?$filter` are none.
+/// Returns true if a variable begins here. `Outer$Inner`, `$apr1$…` and `?$filter` are none.
 fn is_variable(bytes: &[u8], at: usize) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     let Some(name) = bytes[at..].strip_prefix(b"$") else { return false };
@@ -283,7 +283,7 @@ fn is_number(bytes: &[u8]) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'x')
 }
 
-/// Whether it is a path that cannot be a word of an expression.
+/// Returns true if it is a path that cannot be a word of an expression.
 fn is_path(bytes: &[u8]) -> bool {
     bytes.starts_with(b"/") || bytes.starts_with(b"./") || bytes.starts_with(b"~/")
 }

@@ -31,7 +31,7 @@ impl Span {
         self.at as usize + self.len as usize + 1
     }
 
-    /// Whether there is nothing: an option that was not given.
+    /// Returns true if there is nothing: an option that was not given.
     pub const fn is_empty(self) -> bool {
         self.len == 0
     }
@@ -279,7 +279,7 @@ impl Config {
         self.jobs.len()
     }
 
-    /// Whether there is no job.
+    /// Returns true if there is no job.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
@@ -493,22 +493,22 @@ impl<'a> JobView<'a> {
         (self.spec.bounce_every > 0).then(|| Duration::from_secs(u64::from(self.spec.bounce_every)))
     }
 
-    /// Whether the job is not to be run.
+    /// Returns true if the job is not to be run.
     pub fn is_disabled(self) -> bool {
         self.spec.disable
     }
 
-    /// Whether later jobs are to start only when this one has finished.
+    /// Returns true if later jobs are to start only when this one has finished.
     pub fn waits(self) -> bool {
         self.spec.wait
     }
 
-    /// Whether the job is not to be restarted.
+    /// Returns true if the job is not to be restarted.
     pub fn is_once(self) -> bool {
         self.spec.once
     }
 
-    /// Whether output that the log does not take is dropped and counted (`log
+    /// Returns true if output that the log does not take is dropped and counted (`log
     /// drop`); otherwise the job waits.
     pub fn drops_log(self) -> bool {
         self.spec.drops_log

@@ -12,8 +12,8 @@
 //! `Clearing` is entered only if the first process has left others of its session behind.
 //!
 //! A job that cannot start because a file that it depends on cannot be read is
-//! `Blocked` until it can, and `Yielding` until a removed job with the same program is gone. A process that fails before its program runs is
-//! `Failing` until it is reaped. A row that holds no job is `Vacant`.
+//! `Blocked` until it can, and `Yielding` until a removed job with the same program is gone. A
+//! process that fails before its program runs is `Failing` until it is reaped. A row that holds no job is `Vacant`.
 //!
 //! Deadlines live inside the state that needs them: one of a state that was
 //! left cannot fire.
@@ -195,7 +195,7 @@ impl State {
         }
     }
 
-    /// Whether there is, or may be, a process of the job.
+    /// Returns true if there is, or may be, a process of the job.
     pub(super) fn is_alive(&self) -> bool {
         match self {
             State::Starting { .. } | State::Running { .. } | State::Failing { .. } => true,
@@ -205,7 +205,7 @@ impl State {
         }
     }
 
-    /// Whether a `wait` job in this state has yet to finish before the jobs
+    /// Returns true if a `wait` job in this state has yet to finish before the jobs
     /// behind it may start.
     pub(super) fn holds(self) -> bool {
         match self {

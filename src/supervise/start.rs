@@ -18,7 +18,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the next job in the order of the configuration may start.
+    /// Returns true if the next job in the order of the configuration may start.
     pub(super) fn is_turn_open(&self) -> bool {
         let first = self.turns.first().and_then(|position| self.row_at(position));
         first.is_some_and(|slot| self.table.state(slot) == State::Queued)
@@ -165,7 +165,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether a run that was begun so holds back the jobs behind this one.
+    /// Returns true if a run that was begun so holds back the jobs behind this one.
     pub(super) fn holds_others(&self, slot: u16, turn: Turn) -> bool {
         turn == Turn::InOrder && self.spec_of(slot).is_some_and(|spec| spec.waits())
     }

@@ -85,7 +85,7 @@ impl Supervisor {
         &self.configs[1 - self.live]
     }
 
-    /// Whether all jobs are to be stopped for good: no configuration is taken any more.
+    /// Returns true if all jobs are to be stopped for good: no configuration is taken any more.
     pub fn is_leaving(&self) -> bool {
         self.leaving
     }

@@ -170,7 +170,7 @@ impl fmt::Display for ConfigFile {
 }
 
 impl Refused {
-    /// Whether it can be another time though the file stays as it is.
+    /// Returns true if it can be another time though the file stays as it is.
     pub fn is_passing(&self) -> bool {
         match self {
             Refused::Unreadable(errno) => super::is_passing(*errno),

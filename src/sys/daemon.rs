@@ -38,7 +38,7 @@ pub fn sanitise_stdio() -> io::Result<()> {
     }
 }
 
-/// Whether there is a stderr that somebody may read: /dev/null is none. It is
+/// Returns true if there is a stderr that somebody may read: /dev/null is none. It is
 /// also what stands there when pmtr was started with a closed one, once
 /// [`sanitise_stdio`] has opened it.
 pub fn has_stderr() -> bool {
@@ -53,7 +53,7 @@ pub(super) fn is_null(file: &impl AsFd) -> bool {
     })
 }
 
-/// Whether this process is process 1, which cannot become a daemon.
+/// Returns true if this process is process 1, which cannot become a daemon.
 pub fn is_process_one() -> bool {
     getpid() == Pid::from_raw(1)
 }
@@ -70,7 +70,7 @@ impl Launch {
         Launch { waiting: None }
     }
 
-    /// Whether a process waits for the end of the start, and the terminal is about to be left.
+    /// Returns true if a process waits for the end of the start, and the terminal is about to be left.
     pub fn is_daemon(&self) -> bool {
         self.waiting.is_some()
     }

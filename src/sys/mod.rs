@@ -50,7 +50,7 @@ pub mod watch;
 use self::errno::Meaning;
 use crate::supervise::Errno;
 
-/// Whether an error at opening or reading a file is one of the moment, and not
+/// Returns true if an error at opening or reading a file is one of the moment, and not
 /// of the file: no change of a file tells that it is over.
 pub(crate) fn is_passing(error: nix::errno::Errno) -> bool {
     use nix::errno::Errno as E;

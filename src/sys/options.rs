@@ -408,7 +408,7 @@ fn meant(option: &str) -> Option<&'static str> {
     ROWS.iter().find(close).map(|row| row.long.as_str())
 }
 
-/// Whether two words differ in one letter that is wrong, missing or too many.
+/// Returns true if two words differ in one letter that is wrong, missing or too many.
 fn one_slip(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let before = a.iter().zip(b).take_while(|(a, b)| a == b).count();

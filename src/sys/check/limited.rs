@@ -119,7 +119,7 @@ fn reap_killed(child: Pid) -> io::Result<WaitStatus> {
     }
 }
 
-/// Whether a signal waits that will end this program once it is not blocked any more.
+/// Returns true if a signal waits that will end this program once it is not blocked any more.
 fn is_to_end() -> bool {
     let mut pending = core::mem::MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: a set of signals is numbers, and the kernel fills it.

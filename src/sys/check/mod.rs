@@ -64,7 +64,7 @@ fn ask_child(job: JobView<'_>) -> io::Result<String> {
     })
 }
 
-/// Whether a configuration can be read within ten seconds, whatever comes of it.
+/// Returns true if a configuration can be read within ten seconds, whatever comes of it.
 pub fn answers(path: &CStr) -> bool {
     let answer = limited::ask(|_| {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;

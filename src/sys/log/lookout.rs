@@ -48,7 +48,7 @@ pub(super) struct Lookout {
 impl Lookout {
     pub const NONE: Lookout = Lookout { inotify: Held::NONE, watches: Vec::new(), is_armed: false };
 
-    /// Whether an event will follow when any of the paths leads to another file.
+    /// Returns true if an event will follow when any of the paths leads to another file.
     pub fn is_armed(&self) -> bool {
         self.is_armed
     }

@@ -116,7 +116,7 @@ pub fn stderr_writer_is(pid: i32) {
     with(|log| log.stderr_writer_is(pid));
 }
 
-/// Whether stderr is written by this child, which is no job and left by none.
+/// Returns true if stderr is written by this child, which is no job and left by none.
 pub fn is_stderr_writer(pid: i32) -> bool {
     with(|log| log.is_stderr_writer(pid))
 }
@@ -150,7 +150,7 @@ pub fn line(name: &Name, pid: i32, text: &[u8]) -> Result<(), Full> {
     with(|log| log.line(name, pid, text))
 }
 
-/// Whether a job's line of `bytes` bytes would be taken now.
+/// Returns true if a job's line of `bytes` bytes would be taken now.
 pub fn has_room(bytes: usize) -> bool {
     with(|log| log.has_room(bytes))
 }
@@ -172,12 +172,12 @@ pub fn deadline() -> Option<Instant> {
     with(|log| log.deadline())
 }
 
-/// Whether everything is handed on: what pmtr waits for, with a limit, before it leaves.
+/// Returns true if everything is handed on: what pmtr waits for, with a limit, before it leaves.
 pub fn is_empty() -> bool {
     with(|log| log.is_empty())
 }
 
-/// Whether anyone takes the log, or did so a moment ago: if not, it is not waited for at the end.
+/// Returns true if anyone takes the log, or did so a moment ago: if not, it is not waited for at the end.
 pub fn is_taken() -> bool {
     with(|log| log.is_taken())
 }

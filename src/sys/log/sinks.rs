@@ -87,7 +87,7 @@ impl Log {
         self.stderr_writer = pid;
     }
 
-    /// Whether stderr is written by this child.
+    /// Returns true if stderr is written by this child.
     pub fn is_stderr_writer(&self, pid: i32) -> bool {
         pid > 0 && pid == self.stderr_writer
     }
@@ -148,7 +148,7 @@ impl Log {
         self.missed = self.missed.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// Whether a job's line of `bytes` bytes would be taken now.
+    /// Returns true if a job's line of `bytes` bytes would be taken now.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.ring.has_room(Class::Job, PREFIX_BYTES + bytes + 1)
     }
@@ -185,7 +185,7 @@ impl Log {
         (!self.syslog.is_connected()).then(|| self.syslog.path().to_path_buf())
     }
 
-    /// Whether anyone takes the log, or did so a moment ago.
+    /// Returns true if anyone takes the log, or did so a moment ago.
     pub fn is_taken(&self) -> bool {
         self.is_syslog_near() || self.stderr.is_open()
     }
@@ -194,7 +194,7 @@ impl Log {
         self.syslog.is_connected() || self.syslog.is_coming_back()
     }
 
-    /// Whether all is handed on, or lost and counted. Nothing is on its way to
+    /// Returns true if all is handed on, or lost and counted. Nothing is on its way to
     /// a syslog that was not there so far, or for ten seconds.
     pub fn is_empty(&self) -> bool {
         let is_taken = self.ring.is_empty(Reader::Syslog) || !self.is_syslog_near();

@@ -97,7 +97,7 @@ impl Stderr {
         self.kind != Kind::Off
     }
 
-    /// Whether there is nothing to be written but what is in the ring.
+    /// Returns true if there is nothing to be written but what is in the ring.
     pub fn is_empty(&self) -> bool {
         self.note.is_empty()
     }
@@ -197,7 +197,7 @@ impl Stderr {
     }
 }
 
-/// Whether `fd` is the stream that systemd connected to the journal
+/// Returns true if `fd` is the stream that systemd connected to the journal
 /// (systemd.exec(5), `$JOURNAL_STREAM`). To be asked at start-up: it allocates.
 pub(in super::super) fn is_journal(fd: BorrowedFd<'_>) -> bool {
     let stat = fstat(fd).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
@@ -270,7 +270,7 @@ fn put(fd: BorrowedFd<'_>, kind: Kind, parts: &[IoSlice<'_>]) -> Result<usize, E
     }
 }
 
-/// Whether an error is about these bytes, or this moment, and not that nobody
+/// Returns true if an error is about these bytes, or this moment, and not that nobody
 /// will ever read again what is written.
 fn is_passing(errno: Errno) -> bool {
     !matches!(errno, Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN | Errno::EBADF)

@@ -141,12 +141,12 @@ impl Syslog {
         self.socket.is_some()
     }
 
-    /// Whether a receiver was ever there.
+    /// Returns true if a receiver was ever there.
     pub fn is_known(&self) -> bool {
         self.known
     }
 
-    /// Whether a receiver that was there a moment ago may come back at any moment.
+    /// Returns true if a receiver that was there a moment ago may come back at any moment.
     pub fn is_coming_back(&self) -> bool {
         self.known && !self.is_connected() && !self.given_up
     }
@@ -243,7 +243,7 @@ impl Syslog {
         self.lookout.arm(paths(address.as_ref()).map(|path| path.as_os_str().as_bytes()), poller)
     }
 
-    /// Whether it is time to send, or to connect.
+    /// Returns true if it is time to send, or to connect.
     fn is_due(&self, now: Instant) -> bool {
         now >= self.retry_at || (!self.is_connected() && now >= self.tried_at + LOOK_AWAKE)
     }

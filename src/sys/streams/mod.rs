@@ -322,7 +322,7 @@ impl Streams {
         self.open.len()
     }
 
-    /// Whether all that was told to be readable is read and logged.
+    /// Returns true if all that was told to be readable is read and logged.
     pub fn is_quiet(&self) -> bool {
         self.marked.is_empty() && self.in_use == 0 && self.dropping.is_empty()
     }
@@ -591,7 +591,7 @@ impl Default for Streams {
     }
 }
 
-/// Whether a log that was full has room again for whatever line comes.
+/// Returns true if a log that was full has room again for whatever line comes.
 fn is_unblocked(log: &mut Log, now: Instant, poller: &Poller) -> bool {
     if !log.has_room(TEXT_BYTES) {
         log.flush(now, Some(poller));

@@ -357,7 +357,7 @@ impl Watch {
         }
     }
 
-    /// Whether each change of a watched file causes an event.
+    /// Returns true if each change of a watched file causes an event.
     pub fn is_complete(&self) -> bool {
         !self.incomplete
     }
