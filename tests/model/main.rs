@@ -7,8 +7,8 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `PMTR_MODEL_SEEDS` | the number of seeds for each file system; without it, 150 |
-//! | `PMTR_SEED` | the first seed; without it, the time |
+//! | `PMTR_MODEL_SEEDS` | the number of seeds for each file system; without it, 50 |
+//! | `PMTR_SEED` | the first seed, or `time` for the time in milliseconds; without it, 1 |
 //! | `PMTR_MODEL_THREADS` | how many run at once; without it, 4 for each processor |
 
 #[path = "../common/mod.rs"]
@@ -48,7 +48,10 @@ fn a_path_holds_what_pmtr_runs_on_overlayfs() {
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+    std::env::var(name).ok().map(|value| match &*value {
+        "time" => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64,
+        value => value.parse().expect("a number"),
+    })
 }
 
 fn all_seeds(test: &str, disk: Disk) {
@@ -56,9 +59,8 @@ fn all_seeds(test: &str, disk: Disk) {
     if skipped(test) || disk.is_missing(test) {
         return;
     }
-    let count = number("PMTR_MODEL_SEEDS").unwrap_or(if emulated() { 5 } else { 150 });
-    let time = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let first = number("PMTR_SEED").unwrap_or_else(time);
+    let count = number("PMTR_MODEL_SEEDS").unwrap_or(if emulated() { 5 } else { 50 });
+    let first = number("PMTR_SEED").unwrap_or(1);
     println!("seeds {first} to {}", first + count - 1);
     let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
     let threads = number("PMTR_MODEL_THREADS").unwrap_or(4 * processors);

@@ -488,11 +488,21 @@ impl Watch {
                 Step::File { name } => {
                     self.lay_one(walk, ENTRIES, name, Whose::file(id));
                     walk.enter();
-                    self.lay_one(walk, FILE, 0, Whose::file(id));
-                    return self.sight(id).is_muted = false;
+                    return self.lay_file(walk, id);
                 }
             }
         }
+    }
+
+    /// Watches the file that the walk has come to.
+    fn lay_file(&mut self, walk: &mut Walk, id: FileId) {
+        let was_new = core::mem::take(&mut self.is_new);
+        self.lay_one(walk, FILE, 0, Whose::file(id));
+        self.sight(id).is_muted = false;
+        if self.is_new {
+            self.sight(id).on_watched();
+        }
+        self.is_new |= was_new;
     }
 
     /// Watches the entry of the directory in which something is missing: it may be removed, and

@@ -14,8 +14,8 @@ pub const QUIET: Duration = Duration::from_secs(2);
 /// The same, for a file that looks unfinished and whose writers cannot be learned.
 const QUIET_UNFINISHED: Duration = Duration::from_secs(10);
 
-/// The same, for a file that has come to its name by a rename, a link or a mount. Mostly it was
-/// finished before.
+/// The same, for a file that has come to its name by a rename, a link or a mount, or that was
+/// closed before its writing caused events. Mostly it was finished before.
 const QUIET_WHOLE: Duration = Duration::from_millis(400);
 
 /// The interval at which a file is looked at that is being written: meanwhile its changes cause no
@@ -126,6 +126,14 @@ impl Sight {
     pub(super) fn on_moved_in(&mut self) {
         (self.is_written, self.is_created, self.is_closed) = (true, false, false);
         self.is_other = true;
+    }
+
+    /// Writing to the file causes events from now on. A writer that opened it after the one whose
+    /// closing the directory reported, and before now, has caused none.
+    pub(super) fn on_watched(&mut self) {
+        if self.is_closed {
+            (self.is_closed, self.is_created, self.is_other) = (false, false, true);
+        }
     }
 
     /// Events were lost.
@@ -353,6 +361,19 @@ mod tests {
         sight.observe(now, &Stat { st_ino: 3, ..stat(1, FRESH) });
         assert_eq!(sight.judge(now, &unknown), Verdict::Wait(Some(now + QUIET_WHOLE)));
         assert_eq!(sight.judge(now + QUIET_WHOLE, &unknown), Verdict::Finished);
+    }
+
+    #[test]
+    fn what_was_closed_before_it_was_watched_may_have_been_opened_again() {
+        let (mut sight, unknown) = (Sight::NONE, evidence(Writers::Unknown, false));
+        let now = Instant::from_secs(100);
+        sight.on_created();
+        sight.on_closed();
+        sight.on_watched();
+        sight.observe(now, &stat(1, FRESH));
+        assert_eq!(sight.judge(now, &unknown), Verdict::Wait(Some(now + QUIET_WHOLE)));
+        sight.on_closed();
+        assert_eq!(sight.judge(now, &unknown), Verdict::Finished);
     }
 
     #[test]
