@@ -7,10 +7,12 @@ mod common;
 use std::fs;
 use std::os::unix::fs::{chown, symlink, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::Command;
 
 use common::{eventually, job, needs_root, process, skipped, World};
+use nix::sys::signal::{signal, SigHandler, Signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 
@@ -483,12 +485,19 @@ fn ctrl_c_ends_t_and_leaves_nothing_behind() {
     world.config(&job("a", "cmd $DIR/hung/program"));
     let config = world.config_file();
     let mut command = world.command(&["-t", "-c", config.to_str().unwrap()]);
+    // A shell that starts the tests in the background has it ignored.
+    // SAFETY: one system call between fork and exec, which sets no handler.
+    unsafe {
+        command.pre_exec(|| {
+            signal(Signal::SIGINT, SigHandler::SigDfl)?;
+            Ok(())
+        })
+    };
     let mut pmtr = command.spawn().expect("pmtr");
     eventually("pmtr, and those that ask for it", || world.processes().len() > 1);
-    process::send(pmtr.id() as i32, nix::sys::signal::Signal::SIGINT);
+    process::send(pmtr.id() as i32, Signal::SIGINT);
     eventually("its end", || pmtr.try_wait().unwrap().is_some());
     eventually("the end of all", || world.processes().is_empty());
-    use std::os::unix::process::ExitStatusExt;
     assert_eq!(pmtr.wait().unwrap().signal(), Some(2));
 }
 

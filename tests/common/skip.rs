@@ -56,7 +56,6 @@ const NOT_UNDER_EMULATION: &[(&str, u32, &str)] = &[
     ("six_hundred_jobs_come_up_when_there_are_descriptors_for_them", NONE_YET, FILES),
     ("what_has_forked_twice_is_adopted_and_ended_with_its_group", 10, SUBREAPER),
     ("stamps_follow_etc_localtime", NONE_YET, "QEMU may have an /etc/localtime of its own"),
-    ("the_workers_of_a_killed_master_go_before_it_starts_again", 10, SUBREAPER),
     ("a_daemon_keeps_nothing_open_of_its_caller", 7, "QEMU before 7 has no close_range(2)"),
 ];
 
