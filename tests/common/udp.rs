@@ -1,8 +1,9 @@
 //! The other end of pmtr's UDP: addresses of a test's own, reports, commands.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::patience::{stretched, LONG, SHORT};
@@ -10,10 +11,13 @@ use super::patience::{stretched, LONG, SHORT};
 /// A loopback address that no other test of this machine uses, so that every
 /// port of it is free.
 pub fn own_address() -> Ipv4Addr {
-    static NUMBER: AtomicU16 = AtomicU16::new(1);
-    let [a, b] = (std::process::id() as u16).to_be_bytes();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed) as u8;
-    Ipv4Addr::new(127, a | 0x80, b, number)
+    static USED: AtomicU32 = AtomicU32::new(0);
+    // Programs of tests that run beside each other have pids that are near each other: they begin
+    // far apart in the 2^23 addresses.
+    let first = std::process::id().wrapping_mul(0x9e37_79b1) >> 9;
+    let number = first.wrapping_add(USED.fetch_add(1, Ordering::Relaxed));
+    let [_, a, b, c] = number.to_be_bytes();
+    Ipv4Addr::new(127, a | 0x80, b, c)
 }
 
 /// The name that reports begin with.
@@ -51,7 +55,15 @@ impl Collector {
     pub fn within(&self, time: Duration) -> Option<String> {
         self.socket.set_read_timeout(Some(time)).expect("a timeout");
         let mut buffer = vec![0; 1 << 16];
-        let len = self.socket.recv(&mut buffer).ok()?;
+        let len = loop {
+            match self.socket.recv(&mut buffer) {
+                Ok(len) => break len,
+                // A process that was stopped meanwhile is interrupted, too (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) => panic!("cannot receive: {error}"),
+            }
+        };
         Some(String::from_utf8(buffer[..len].to_vec()).expect("a report is text here"))
     }
 
