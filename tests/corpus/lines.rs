@@ -172,10 +172,13 @@ fn check_with_pauses(text: &[u8], chunks: &[Chunk]) {
 /// What is to be logged of a text that comes without a pause, by the rules of `pmtr::lines`.
 fn expected(text: &[u8]) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
-    for line in text.split(|&byte| byte == b'\n') {
+    let mut lines = text.split(|&byte| byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let (mut record, mut len) = (Vec::new(), 0);
-        for unit in units(line) {
+        let (whole, begun) =
+            line.split_at(if lines.peek().is_some() { line.len() } else { begun(line) });
+        for unit in units(whole).into_iter().chain([begun]) {
             if len + unit.len() > LINE_BYTES {
                 records.push(core::mem::replace(&mut record, MARK.to_vec()));
                 len = 0;
@@ -202,6 +205,16 @@ fn cleaned(text: &[u8]) -> Vec<u8> {
         }
     }
     clean
+}
+
+/// Where a character begins that the text ends in the midst of: it is not cut, as more of it could come.
+fn begun(text: &[u8]) -> usize {
+    let from = text.len().saturating_sub(3);
+    let is_begun = |&at: &usize| {
+        core::str::from_utf8(&text[at..])
+            .is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+    };
+    (from..text.len()).find(is_begun).unwrap_or(text.len())
 }
 
 /// The characters of a text; bytes that are none stand alone.
