@@ -11,7 +11,10 @@ use super::patience::patiently;
 
 /// Whether the process exists and is not a zombie.
 pub fn alive(pid: i32) -> bool {
-    state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+    let has_ended = |state| matches!(state, 'Z' | 'X');
+    // The first thread of an emulator can end before others, which still have its files and locks.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state(pid).is_some_and(|state| !has_ended(state) || threads > 1)
 }
 
 /// Whether the process has ended and nobody has reaped it.
