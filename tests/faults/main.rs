@@ -99,8 +99,9 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("pread64", "$DIR/state/", Told::Not),
     ("pread64", "$DIR/pmtr.conf", Told::Not),
     ("pread64", "$DIR/", Told::OfJob),
-    // A lease is a help, no more.
+    // A lease is a help, no more; where it is refused, the file system is looked at.
     ("fcntl", "$DIR/", Told::Not),
+    ("fstatfs", "$DIR/", Told::Not),
     ("fcntl", "pipe:", Told::OfJob),
     ("pipe2", "", Told::OfJob),
     ("clone", "", Told::OfJob),
@@ -111,6 +112,7 @@ const CALLS: &[(&str, &str, Told)] = &[
     ("wait4", "", Told::Once),
     ("pwrite64", "$DIR/state/", Told::Once),
     ("sendmmsg", "UNIX", Told::Not),
+    ("sendmsg", "UNIX", Told::Not),
     ("connect", "UNIX", Told::Not),
     ("connect", "socket:", Told::Not),
     ("writev", "$DIR/stderr", Told::Not),
